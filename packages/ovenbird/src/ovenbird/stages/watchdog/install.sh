@@ -74,15 +74,6 @@ pages=$((kibibytes * factor / divisor / 4))
     echo "watchdog_options=\"\""
     echo "watchdog_module=\"none\""
 } > /etc/default/watchdog
-# wd_keepalive would take the hardware whenever the daemon stops.
-install -d -m 0755 /etc/systemd/system/watchdog.service.d
-{
-    echo "[Unit]"
-    echo "OnFailure="
-    echo "Conflicts="
-    echo "[Service]"
-    echo "ExecStartPre="
-    echo "ExecStopPost="
-} > /etc/systemd/system/watchdog.service.d/no-hardware.conf
+# It would take the hardware whenever the daemon stops.
 systemctl mask wd_keepalive.service 2> /dev/null
 systemctl enable watchdog.service 2> /dev/null
