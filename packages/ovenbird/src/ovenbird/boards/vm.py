@@ -1,0 +1,33 @@
+"""A virtual machine with virtio devices: QEMU, libvirt, Proxmox, and clouds. The smallest kernel, the fastest boot."""
+
+from __future__ import annotations
+
+from ovenbird.boards.board import AMD64, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
+
+BOARD = Board(
+    name="vm",
+    description="A virtual machine with virtio devices (QEMU, libvirt, Proxmox, clouds), 64-bit x86",
+    cpu=AMD64,
+    kernel_packages=("linux-image-cloud-amd64",),
+    boot_packages=GRUB_PACKAGES,
+    initrd_modules=(
+        *FILE_SYSTEMS,
+        "virtio_pci",
+        "virtio_blk",
+        "virtio_scsi",
+        "sd_mod",
+        "nvme",
+        "i6300esb",  # the watchdog that QEMU offers
+    ),
+    console=("console=tty0", "console=ttyS0,115200"),
+    virtual=VirtualMachine(
+        program="qemu-system-x86_64",
+        machine="q35",
+        cpu="max",
+        memory="1G",
+        disk="virtio-blk-pci",
+        network="virtio-net-pci",
+        devices=("virtio-rng-pci",),
+        firmware=OVMF,
+    ),
+)
