@@ -1,0 +1,129 @@
+"""The network-facing process: `python3 -m ovenbird_device.agent`.
+
+It holds no rights beyond port 80, keeps no state but sessions, and reads everything it shows from the system. What
+changes the device it asks of the steward. Built to be small: one process, one event loop, no worker, no scheduler;
+an idle agent does nothing at all.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from .facts.overview import Places, Reader
+from .web.app import build
+from .web.settings import Settings, parse_hosts, parse_networks
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end. Returns the exit code."""
+    options = _parse(arguments)
+    runtime: Path = options.runtime
+    places = Places(
+        image=options.image,
+        boot_note=runtime / "ovenbird/boot",
+        ready_stamp=runtime / "ovenbird-agent/ready",
+        data=options.data,
+        system=options.system,
+    )
+    try:
+        settings = Settings(
+            state=options.state,
+            steward=runtime / "ovenbird/steward.sock",
+            places=places,
+            allowed=parse_networks(options.allow),
+            hosts=parse_hosts(options.hosts),
+        )
+    except ValueError as error:
+        print(f"ovenbird-agent: --allow: {error}", file=sys.stderr)
+        return 2
+    try:
+        listener = listen(options.address, options.port)
+    except OSError as error:
+        print(f"ovenbird-agent: cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    reader = Reader(places)
+    config = uvicorn.Config(
+        build(settings, reader),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody stands in front: a client must not choose its own address
+        limit_concurrency=64,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    _Server(config, reader).run(sockets=[listener])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that notes when it first answered and tells systemd that it is ready."""
+
+    def __init__(self, config: uvicorn.Config, reader: Reader) -> None:
+        super().__init__(config)
+        self._reader = reader
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer."""
+        await super().startup(sockets)
+        self._reader.mark_ready()
+        notify("READY=1")
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket; for `*`, one for IPv6 and IPv4 together, or IPv4 where the kernel has no IPv6.
+
+    Raises OSError, also for an address that is none.
+    """
+    if address == "*":
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                raise
+            return socket.create_server(("0.0.0.0", port), backlog=128)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=128)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing where systemd does not ask."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.connect("\0" + path[1:] if path.startswith("@") else path)
+        link.sendall(state.encode())
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; each option's default can be set in the environment, as the unit's settings file does."""
+    environment = os.environ.get
+    parser = argparse.ArgumentParser(prog="ovenbird-agent", description="Serves the device's page.")
+    parser.add_argument("--address", default=environment("OVENBIRD_ADDRESS", "*"), help="`*`: all addresses")
+    parser.add_argument("--port", type=int, default=int(environment("OVENBIRD_PORT", "80")))
+    parser.add_argument("--state", type=Path, default=Path(environment("OVENBIRD_STATE", "/data/ovenbird")))
+    parser.add_argument("--runtime", type=Path, default=Path(environment("OVENBIRD_RUNTIME", "/run")))
+    parser.add_argument("--data", type=Path, default=Path("/data"))
+    parser.add_argument("--image", type=Path, default=Path("/usr/lib/ovenbird/image.json"))
+    parser.add_argument("--system", type=Path, default=Path("/sys"))
+    parser.add_argument(
+        "--allow", default=environment("OVENBIRD_ALLOW", ""), help="networks to serve beside private ones, or `any`"
+    )
+    parser.add_argument("--hosts", default=environment("OVENBIRD_HOSTS", ""), help="further host names of this device")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""How this boot went: what the initrd noted in /run/ovenbird/boot, and how long each part took.
+
+All stamps count seconds from the start of the kernel (CLOCK_MONOTONIC). The initrd tells when it switched to the
+root, systemd when it started its first unit and when it was done, the agent itself when it first answered. The time
+that firmware and boot loader took before is not measured: nothing there has a clock that we could trust.
+"""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from . import parse
+
+DataState = Literal["ok", "repaired", "degraded", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class BootNote:
+    """The initrd's note of how it brought this system up."""
+
+    slot: str
+    trial: bool
+    data: DataState
+    data_reason: str
+    etc: str
+    hash: str
+    switch_s: float | None
+
+
+def read_note(path: Path) -> BootNote:
+    """The note at `path`; a machine that Ovenbird's initrd did not boot has none, and then all is unknown."""
+    try:
+        values = parse.key_values(path.read_text("utf-8", "replace"))
+    except OSError:
+        values = {}
+    state = values.get("data", "")
+    switch = parse.number(values.get("switch_ms", ""))
+    return BootNote(
+        slot=values.get("slot", "")[:8],
+        trial=values.get("trial", "") not in ("", "0", "no", "false"),
+        data=cast(DataState, state) if state in ("ok", "repaired", "degraded") else "unknown",
+        data_reason=values.get("data_reason", "")[:500],
+        etc=values.get("etc", "")[:40],
+        hash=values.get("hash", "")[:100],
+        switch_s=round(switch / 1000, 3) if switch is not None and switch > 0 else None,
+    )
+
+
+def stamp_ready(path: Path) -> float:
+    """Seconds from the kernel's start to the agent's first answer in this boot.
+
+    Written once to `path` (on a tmpfs): an agent that is started again later must not claim a slow boot.
+    """
+    try:
+        kept = parse.number(path.read_text("ascii"))
+    except (OSError, UnicodeDecodeError):
+        kept = None
+    if kept is not None:
+        return kept
+    now = round(time.monotonic(), 3)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{now}\n", "ascii")
+    except OSError:
+        pass  # a full or read-only runtime folder costs one number on the page, nothing else
+    return now
+
+
+def systemd_stamps(systemctl: str = "systemctl") -> tuple[float | None, float | None]:
+    """When systemd took over and when it had started everything, in seconds; None for what it does not tell (yet).
+
+    Takes some milliseconds, and up to two seconds on a machine that is busy starting: call it off the event loop.
+    """
+    command = [systemctl, "show", "--property=UserspaceTimestampMonotonic", "--property=FinishTimestampMonotonic"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None, None
+    values = parse.key_values(done.stdout)
+    return (
+        parse.microseconds(values, "UserspaceTimestampMonotonic"),
+        parse.microseconds(values, "FinishTimestampMonotonic"),
+    )

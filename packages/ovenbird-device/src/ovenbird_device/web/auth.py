@@ -1,0 +1,183 @@
+"""Who may change the device: its password by HTTP Basic for programs, a session cookie for browsers.
+
+Sessions live in memory only and end with the agent, or when the password changes. Failed attempts make their sender
+wait, twice as long each time; checks are done one at a time, so that guessing costs the device one core at most.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from ..provision import password
+from .guard import from_browser
+from .settings import Settings
+
+_IDLE, _LONGEST = 12 * 3600.0, 7 * 86400.0
+_MOST_SESSIONS, _MOST_SENDERS, _MOST_WAITING = 64, 512, 8
+_FREE_TRIES, _LONGEST_WAIT = 4, 60.0
+_MOST_KNOWN = 16
+
+Verdict = Literal["right", "wrong", "wait", "none"]
+
+
+@dataclass(slots=True)
+class _Session:
+    started: float
+    seen: float
+    kept: str  # the hash that the password had when the session began
+
+
+@dataclass(slots=True)
+class _Sender:
+    failures: int
+    until: float
+
+
+class Throttle:
+    """How long a sender has to wait after failed attempts: nothing for the first few, then 1, 2, 4 … 60 seconds."""
+
+    def __init__(self) -> None:
+        self._senders: OrderedDict[str, _Sender] = OrderedDict()
+
+    def wait(self, sender: str, now: float) -> float:
+        """Seconds until this sender may try again; 0.0 for at once."""
+        known = self._senders.get(sender)
+        return max(0.0, known.until - now) if known else 0.0
+
+    def failed(self, sender: str, now: float) -> None:
+        """Count a failed attempt. An hour of silence is forgiven."""
+        known = self._senders.pop(sender, None)
+        failures = 1 if known is None or now - known.until > 3600 else known.failures + 1
+        delay = 0.0 if failures <= _FREE_TRIES else min(_LONGEST_WAIT, 2.0 ** min(failures - _FREE_TRIES - 1, 10))
+        self._senders[sender] = _Sender(failures, now + delay)
+        while len(self._senders) > _MOST_SENDERS:
+            self._senders.popitem(last=False)
+
+    def succeeded(self, sender: str) -> None:
+        """Forget a sender's failures."""
+        self._senders.pop(sender, None)
+
+
+class Auth:
+    """Checks passwords and keeps sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.cookie = settings.cookie()
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._throttle = Throttle()
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._key = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    @property
+    def provisioned(self) -> bool:
+        """Whether the device has a password at all."""
+        return password.read(self._settings.password_file) is not None
+
+    def signed_in(self, request: Request) -> bool:
+        """Whether a live session's cookie comes with the request. For reading only; see `may_change`."""
+        token = request.cookies.get(self.cookie, "")
+        session = self._sessions.get(token)
+        if session is None:
+            return False
+        now = time.monotonic()
+        kept = password.read(self._settings.password_file)
+        if now - session.seen > _IDLE or now - session.started > _LONGEST or not kept or kept.hash != session.kept:
+            del self._sessions[token]
+            return False
+        session.seen = now
+        return True
+
+    async def may_change(self, request: Request) -> Verdict:
+        """Whether this request may change the device: a session from our own page, or the password by Basic."""
+        if from_browser(request.headers) and self.signed_in(request):
+            return "right"
+        given = basic(request.headers)
+        if given is None:
+            return "none"
+        user, secret = given
+        return await self.check(sender(request), secret if user == password.USER else None)
+
+    def wait(self, who: str) -> float:
+        """Seconds until `who` may try a password again."""
+        return self._throttle.wait(who, time.monotonic())
+
+    async def check(self, who: str, secret: str | None) -> Verdict:
+        """Check a password; None stands for a wrong user name and takes as long."""
+        if self._throttle.wait(who, time.monotonic()) > 0 or self._waiting >= _MOST_WAITING:
+            return "wait"
+        kept = password.read(self._settings.password_file)
+        if kept is None:
+            return "wrong"
+        mark = hmac.digest(self._key, f"{kept.hash}\0{secret}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+        if secret is not None and mark in self._known:
+            return "right"
+        self._waiting += 1
+        try:
+            async with self._turn:
+                if self._throttle.wait(who, time.monotonic()) > 0:
+                    return "wait"
+                right = await asyncio.to_thread(password.matches, kept, secret or "") and secret is not None
+                if not right:
+                    self._throttle.failed(who, time.monotonic())
+                    return "wrong"
+        finally:
+            self._waiting -= 1
+        self._throttle.succeeded(who)
+        self._known[mark] = None
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return "right"
+
+    def begin(self) -> str:
+        """A new session's token."""
+        kept = password.read(self._settings.password_file)
+        token, now = secrets.token_urlsafe(32), time.monotonic()
+        self._sessions[token] = _Session(now, now, kept.hash if kept else "")
+        while len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return token
+
+    def end(self, request: Request) -> None:
+        """End the request's session, if it has one."""
+        self._sessions.pop(request.cookies.get(self.cookie, ""), None)
+
+
+def sender(request: Request) -> str:
+    """Who is made to wait: an IPv4 address, or the /64 that one IPv6 host commands."""
+    try:
+        address = ipaddress.ip_address((request.client.host if request.client else "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        if address.is_link_local:
+            return str(address)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def basic(headers: Headers) -> tuple[str, str] | None:
+    """User and password of HTTP Basic (RFC 7617), or None."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic" or len(value) > 4 * password.LONGEST:
+        return None
+    try:
+        user, colon, secret = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, secret) if colon else None

@@ -1,0 +1,127 @@
+"""The door: what every request must pass before any page sees it, and the headers that every answer carries.
+
+In this order: the client's address is private, the Host header names this device (against DNS rebinding), the body
+is small, and a change that comes from a browser comes from this device's own pages (against cross-site requests).
+Written as plain ASGI so that it holds for static files, errors and unknown paths alike.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .negotiate import refusal
+from .settings import Settings
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class BodyTooLargeError(Exception):
+    """A body without a declared length grew beyond the limit."""
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on with a counted body and with security headers on the answer."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        started = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                answer = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    answer[name] = value
+                answer.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        trouble = self._trouble(scope, headers)
+        if trouble is not None:
+            status, text, hint = trouble
+            await refusal(headers, status, text, hint)(scope, receive, send_guarded)
+            return
+        try:
+            await self._app(scope, _counted(receive, self._settings.body_limit), send_guarded)
+        except BodyTooLargeError:
+            if started:
+                raise
+            await refusal(headers, 413, "That is too large.", "")(scope, receive, send_guarded)
+
+    def _trouble(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
+        """Why a request is refused before its body is read: status, sentence, hint. None to let it pass."""
+        settings = self._settings
+        client: tuple[str, int] | None = scope.get("client")
+        if client is None or not settings.may_connect(client[0]):
+            return 403, "This device answers private addresses only.", "The recipe or its owner can allow others."
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not settings.knows_host(hosts[0]):
+            return 403, "This device does not go by that name.", "Use its address, its host name, or NAME.local."
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()) or int(length) > settings.body_limit:
+            return 413, "That is too large.", f"At most {settings.body_limit} bytes are taken here."
+        if scope["method"] not in _SAFE and not _same_origin(headers, hosts[0]):
+            return 403, "That request came from another site.", "Changes are taken from this device's own pages."
+        return None
+
+
+def from_browser(headers: Headers) -> bool:
+    """Whether the request carries what browsers add to every change and scripts do not."""
+    return "origin" in headers or "sec-fetch-site" in headers
+
+
+def _same_origin(headers: Headers, host: str) -> bool:
+    """Whether a change proves to come from our own page, or from no browser at all.
+
+    Browsers send Origin with each POST; over plain HTTP they often leave out Sec-Fetch-Site. If any of the two is
+    there, it must be ours. A client that sends none is no browser; it must then sign in by itself, without cookie.
+    """
+    fetch_site = headers.get("sec-fetch-site")
+    if fetch_site is not None and fetch_site != "same-origin":
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def _counted(receive: Receive, limit: int) -> Callable[[], Any]:
+    """`receive`, raising BodyTooLargeError once a body of undeclared length has passed the limit."""
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise BodyTooLargeError
+        return message
+
+    return counted

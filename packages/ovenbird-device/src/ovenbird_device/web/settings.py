@@ -1,0 +1,106 @@
+"""What the agent is told when it is started, as one value that every part of the web face shares."""
+
+import hashlib
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..facts.overview import Places
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Loopback, RFC 1918, link-local and unique local addresses: who can be in the same house.
+PRIVATE: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fe80::/10",
+        "fc00::/7",
+    )
+)
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this agent runs."""
+
+    state: Path = Path("/data/ovenbird")
+    steward: Path = Path("/run/ovenbird/steward.sock")
+    places: Places = field(default_factory=Places)
+    allowed: tuple[Network, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    body_limit: int = 64 * 1024
+
+    @property
+    def password_file(self) -> Path:
+        """Where provisioning keeps the hash."""
+        return self.state / "password.json"
+
+    def may_connect(self, peer: str) -> bool:
+        """Whether a client's address is private or explicitly allowed. What is no address is refused."""
+        try:
+            address: Address = ipaddress.ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        address = mapped or address
+        return any(address in network for network in (*PRIVATE, *self.allowed) if network.version == address.version)
+
+    def knows_host(self, header: str) -> bool:
+        """Whether a Host header names this device: an address, `localhost`, its name, its name in `.local`.
+
+        Any other name may belong to somebody who points it at this device to borrow a visitor's browser (DNS
+        rebinding), so it is refused unless the recipe or the owner named it.
+        """
+        match = _HOST.match(header)
+        if match is None:
+            return False
+        name = match["name"].lower().rstrip(".")
+        if name.startswith("["):
+            return _is_address(name[1:-1].partition("%")[0])
+        if _is_address(name):
+            return True
+        own = socket.gethostname().lower().partition(".")[0]
+        return name in {"localhost", own, f"{own}.local"} or name in self.hosts
+
+    def cookie(self) -> str:
+        """This device's cookie name: cookies ignore ports, and several devices may be forwarded to one host."""
+        try:
+            machine = Path("/etc/machine-id").read_bytes().strip()
+        except OSError:
+            machine = b""
+        own = hashlib.sha256(b"ovenbird session cookie\0" + machine + bytes(str(self.state), "utf-8")).hexdigest()
+        return f"ovenbird-{own[:10]}"
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Networks separated by commas or blanks; `any` stands for all. Raises ValueError for what is none."""
+    words = text.replace(",", " ").split()
+    found: list[Network] = []
+    for word in words:
+        for one in ("0.0.0.0/0", "::/0") if word == "any" else (word,):
+            found.append(ipaddress.ip_network(one, strict=False))
+    return tuple(found)
+
+
+def parse_hosts(text: str) -> frozenset[str]:
+    """Extra host names, separated by commas or blanks, in lower case."""
+    return frozenset(word.lower().rstrip(".") for word in text.replace(",", " ").split())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

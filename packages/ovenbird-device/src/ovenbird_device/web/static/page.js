@@ -1,0 +1,55 @@
+// The little that the page does beside htmx: rest while nobody looks, say when the device is away, come back after it.
+"use strict";
+(() => {
+  const going = document.getElementById("going");
+  if (going) {
+    const progress = document.getElementById("progress");
+    let away = false;
+    const look = async () => {
+      try {
+        const answer = await fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(3000) });
+        const health = await answer.json();
+        if (going.dataset.back === "yes" && health.boot_id !== going.dataset.boot) {
+          location.replace("/");
+          return;
+        }
+      } catch {
+        if (!away) {
+          away = true;
+          progress.textContent = going.dataset.back === "yes"
+            ? "The device is down. Waiting for it to come back …"
+            : "The device no longer answers. Once its activity light stays dark you can unplug it.";
+        }
+      }
+      setTimeout(look, 1500);
+    };
+    setTimeout(look, 1500);
+    return;
+  }
+  let lost = false;
+  const say = (text) => {
+    let line = document.getElementById("away");
+    if (!line) {
+      line = document.createElement("p");
+      line.id = "away";
+      line.setAttribute("role", "status");
+      document.body.append(line);
+    }
+    line.textContent = text;
+    line.hidden = !text;
+  };
+  const away = () => {
+    if (lost) return;
+    lost = true;
+    document.body.classList.add("lost");
+    const time = new Date().toLocaleTimeString();
+    say(`The device does not answer. The numbers are those of ${time}.`);
+  };
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden) event.preventDefault();
+  });
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) document.addEventListener(name, away);
+  document.addEventListener("htmx:afterOnLoad", () => {
+    if (lost) location.reload();
+  });
+})();

@@ -1,0 +1,129 @@
+"""How the overview's values are written for people: units, durations, the pellets of a meter, the strata of a boot."""
+
+from dataclasses import dataclass
+
+from ..facts.overview import Overview
+
+PELLETS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A reading with its share of the whole, drawn as pellets of clay."""
+
+    name: str
+    value: str
+    unit: str
+    note: str
+    share: float | None  # 0 to 1, None without a scale
+    level: str  # "calm", "warm" or "hot"
+
+    @property
+    def filled(self) -> int:
+        """How many of the pellets are filled; a little is never shown as nothing."""
+        if self.share is None:
+            return 0
+        return min(PELLETS, max(1 if self.share > 0.005 else 0, round(self.share * PELLETS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """One part of the boot, as a piece of a bar."""
+
+    name: str
+    seconds: float
+    start: float  # percent of the bar
+    width: float  # percent of the bar
+
+
+def size(count: float) -> tuple[str, str]:
+    """Bytes as a number and its unit, in powers of 1024 as the disk and memory of a small machine are sold."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            return (f"{count:.1f}" if unit != "B" and count < 10 else f"{count:.0f}"), unit
+        count /= 1024
+    return f"{count:.1f}", "TiB"
+
+
+def sized(count: float) -> str:
+    """Bytes as one text."""
+    return " ".join(size(count))
+
+
+def duration(seconds: float) -> str:
+    """A time that passed, in its two largest units."""
+    whole = int(seconds)
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    while len(parts) > 1 and parts[0][0] == 0:
+        parts.pop(0)
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2])
+
+
+def meters(overview: Overview) -> list[Meter]:
+    """The four readings that tell whether a device is well."""
+    load = overview.load[0]
+    busy = load / overview.cpus
+    found = [
+        Meter(
+            "Load",
+            f"{load:.2f}",
+            "",
+            f"{overview.cpus} {'core' if overview.cpus == 1 else 'cores'}; "
+            f"{overview.load[1]:.2f} over 5 min, {overview.load[2]:.2f} over 15",
+            min(1.0, busy),
+            _level(busy, 0.8, 1.5),
+        )
+    ]
+    memory = overview.memory
+    used = max(0, memory.total - memory.available)
+    share = used / memory.total if memory.total else None
+    value, unit = size(used)
+    found.append(Meter("Memory", value, unit, f"of {sized(memory.total)}", share, _level(share, 0.8, 0.93)))
+    if overview.temperatures:
+        hottest = overview.temperatures[0]
+        note = hottest.name if len(overview.temperatures) == 1 else f"{hottest.name}, the hottest sensor"
+        scale = max(0.0, min(1.0, (hottest.celsius - 20) / 70))
+        found.append(Meter("Temperature", f"{hottest.celsius:.1f}", "°C", note, scale, _level(hottest.celsius, 70, 82)))
+    else:
+        found.append(Meter("Temperature", "none", "", "This machine has no sensor.", None, "calm"))
+    data = overview.data
+    share = data.used / data.total if data.total else None
+    value, unit = size(data.used)
+    found.append(Meter("Data", value, unit, f"of {sized(data.total)}", share, _level(share, 0.85, 0.95)))
+    return found
+
+
+def _level(value: float | None, warm: float, hot: float) -> str:
+    if value is None or value < warm:
+        return "calm"
+    return "warm" if value < hot else "hot"
+
+
+def strata(overview: Overview) -> list[Stratum]:
+    """The boot from the kernel's start to the last unit, one piece after the other; empty if nothing is known."""
+    boot = overview.boot
+    ends = [("Kernel and initrd", boot.switch_s or boot.systemd_s), ("System", boot.ready_s), ("Rest", boot.finished_s)]
+    known = [(name, end) for name, end in ends if end is not None]
+    if boot.ready_s is None or not known:
+        return []
+    total = max(end for _, end in known)
+    pieces: list[Stratum] = []
+    before = 0.0
+    for name, end in known:
+        if end > before:
+            share = 100 / total
+            pieces.append(Stratum(name, end - before, round(before * share, 2), round((end - before) * share, 2)))
+            before = end
+    return pieces
+
+
+def headline(overview: Overview) -> str:
+    """The one sentence on how the device is."""
+    chamber = f"slot {overview.slot}" if overview.slot else "an unknown slot"
+    if overview.data.state == "degraded":
+        return f"Up from {chamber}, but without its data."
+    if overview.trial:
+        return f"On trial in {chamber}."
+    if overview.data.state == "repaired":
+        return f"Snug in {chamber}, after a small repair."
+    return f"Snug in {chamber}." if overview.slot else "Up and answering."
