@@ -85,7 +85,7 @@ class Decoder:
 
     def missing(self, node: Node, name: str, label: str, hint: object) -> None:
         """Notes a key that must be there."""
-        bare, meta = _bare(hint)
+        bare, meta = annotated(hint)
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
             keys = [field.encode_name for field in msgspec.structs.fields(bare) if field.required]
             self.problems.add(f"the section [{name}] is missing", file=node.file, hint=f"it needs {', '.join(keys)}")
@@ -96,7 +96,7 @@ class Decoder:
 
     def value(self, hint: object, node: Node, label: str) -> object:
         """A value of the type that a hint asks for, or FAILED."""
-        bare, metas = _bare(hint)
+        bare, metas = annotated(hint)
         extra: dict[str, Any] = {}
         for meta in metas:
             extra.update(meta.extra or {})
@@ -187,8 +187,8 @@ class Decoder:
         return FAILED if any(isinstance(value, Failed) for value in values.values()) else values
 
 
-def _bare(hint: object) -> tuple[object, tuple[msgspec.Meta, ...]]:
-    """A type hint without its annotations and without `| None`, and the annotations."""
+def annotated(hint: object) -> tuple[object, tuple[msgspec.Meta, ...]]:
+    """A type hint without its annotations and without `| None`, and its annotations."""
     metas: list[msgspec.Meta] = []
     while True:
         origin = get_origin(hint)

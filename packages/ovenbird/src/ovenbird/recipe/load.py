@@ -7,13 +7,15 @@ touches the network or the store, so that it is quick enough to come before ever
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from ovenbird import boards
 from ovenbird.errors import RecipeError
 from ovenbird.recipe.crosscheck import crosscheck
 from ovenbird.recipe.decode import FAILED, Decoder, Failed
@@ -173,18 +175,10 @@ def _read_stage_use(decoder: Decoder, node: Node, label: str, extra: Mapping[str
 
 def _read_board(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> str | Failed:
     name = decoder.text(node, label)
-    known = board_names()
+    known = boards.names()
     if isinstance(name, Failed) or name in known:
         return name
     return decoder.wrong(node, f'there is no board "{name[:80]}"', did_you_mean(name, known))
-
-
-def board_names() -> list[str]:
-    """The boards that there are."""
-    folder = STOCK.parent / "boards"
-    return sorted(
-        entry.stem.replace("_", "-") for entry in folder.glob("*.py") if entry.stem not in ("__init__", "board")
-    )
 
 
 def _read_release(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> str | Failed:
@@ -197,5 +191,4 @@ def _read_release(decoder: Decoder, node: Node, label: str, extra: Mapping[str, 
 
 
 def _digest(root: Node) -> str:
-    text = json.dumps(root.plain(), sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(root.plain(), order="sorted")).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -114,7 +114,7 @@ class StageUse(Struct, frozen=True):
     """A stage as a recipe names it: its name or folder, and the parameters given."""
 
     use: str
-    arguments: Mapping[str, object] = {}
+    arguments: Mapping[str, Any] = {}
 
 
 class Build(Section, frozen=True, kw_only=True):

@@ -7,21 +7,21 @@ context. Stock stages come with Ovenbird and are named by their name, the user's
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta, field
 
 from ovenbird.recipe import rules
-from ovenbird.recipe.decode import FAILED, Decoder, Failed, beside, existing
+from ovenbird.recipe.decode import Decoder, Failed, beside
 from ovenbird.recipe.model import Section
 from ovenbird.recipe.nodes import Node, kind, read_toml
+from ovenbird.recipe.parameters import Parameter, ParameterReader, parameter_default
 from ovenbird.recipe.problems import Problems, did_you_mean, shown
 
 STOCK: Final = Path(__file__).resolve().parent.parent / "stages"
@@ -29,29 +29,7 @@ STOCK: Final = Path(__file__).resolve().parent.parent / "stages"
 CLEANUP: Final = "cleanup"
 """The stock stage that always comes last, by itself."""
 PART: Final = "Containerfile.part"
-_PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_DEFAULTS: Final = {"boolean": "false"}
-
-ParameterType = Literal["string", "integer", "boolean", "list", "choice", "file", "files"]
-
-
-class Parameter(Section, frozen=True, kw_only=True):
-    """One parameter in a `stage.toml`."""
-
-    type: Annotated[
-        ParameterType,
-        Meta(
-            description="`string`, `integer`, `boolean`, `list` (of texts without blanks, joined by blanks), `choice` "
-            "(one of `choices`), `file` (a path) or `files` (a path with wildcards, or a list of such)."
-        ),
-    ]
-    help: Annotated[str, Meta(description="What it is for, for people.")] = ""
-    default: Annotated[
-        object, Meta(description="The value if the recipe gives none; paths are relative to the stage's folder.")
-    ] = None
-    choices: Annotated[tuple[str, ...], Meta(description="What a `choice` can be.")] = ()
-    required: Annotated[bool, Meta(description="Whether a recipe must give it.")] = False
 
 
 class StageFile(Section, frozen=True, kw_only=True):
@@ -133,8 +111,7 @@ def _is_folder(path: Path) -> bool:
 def read_stage(decoder: Decoder, use: Node, folder: Path, given: Mapping[str, Node]) -> Stage | None:
     """The stage in `folder` with the parameters that a recipe gives it at `use`; None if something was wrong."""
     before = len(decoder.problems.found)
-    toml = folder / "stage.toml"
-    node = read_toml(toml, decoder.problems) if toml.exists() else Node(toml, 1, table={})
+    node = _stage_toml(folder, decoder.problems)
     described = Decoder(decoder.problems).struct(StageFile, node) if node else None
     part = _read_part(folder / PART, decoder.problems)
     if node is None or described is None or part is None:
@@ -147,19 +124,28 @@ def read_stage(decoder: Decoder, use: Node, folder: Path, given: Mapping[str, No
             hint = did_you_mean(key, described.parameters, otherwise=otherwise) or "it has none"
             decoder.wrong(given[key], f"stage `{folder.name}` has no parameter `{key}`", hint)
     for name, parameter in described.parameters.items():
-        default = _default(decoder, node, name, parameter)
+        default = parameter_default(decoder, node, name, parameter)
         value = given.get(name)
         if value is None and parameter.required:
-            hint = parameter.help or None
-            decoder.wrong(use, f"stage `{folder.name}` needs its parameter `{name}`", hint)
-        reader = _Values(decoder, folder.name, name, parameter, files, is_default=value is None)
-        source = value or default
-        read: str | Failed = _DEFAULTS.get(parameter.type, "") if source is None else reader.read(source)
+            decoder.wrong(use, f"stage `{folder.name}` needs its parameter `{name}`", parameter.help or None)
+        read = ParameterReader(decoder, name, parameter, files, is_default=value is None).read(value or default)
         if not isinstance(read, Failed):
             values[name] = read
     if len(decoder.problems.found) > before:
         return None
     return Stage(folder.name, folder, part, values, described.packages, files, described.description)
+
+
+def describe_stage(folder: Path, problems: Problems) -> StageFile | None:
+    """What a stage's `stage.toml` says; None, and problems noted, if it is wrong."""
+    node = _stage_toml(folder, problems)
+    return Decoder(problems).struct(StageFile, node) if node else None
+
+
+def _stage_toml(folder: Path, problems: Problems) -> Node | None:
+    """The nodes of a stage's `stage.toml`: an empty table if it has none."""
+    toml = folder / "stage.toml"
+    return read_toml(toml, problems) if toml.exists() else Node(toml, 1, table={})
 
 
 def _read_part(path: Path, problems: Problems) -> str | None:
@@ -180,123 +166,6 @@ def _read_part(path: Path, problems: Problems) -> str | None:
                 return None
             break
     return text
-
-
-def _default(decoder: Decoder, root: Node, name: str, parameter: Parameter) -> Node | None:
-    """The node of a parameter's default, after a look at whether its description makes sense."""
-    table = root.table or {}
-    node = (table["parameters"].table or {})[name]
-    default = (node.table or {}).get("default")
-    if not _PARAMETER.fullmatch(name) or name == "use":
-        decoder.wrong(
-            node, f"`{name}` cannot be a parameter's name: use lower-case letters, digits and _ (but not `use`)"
-        )
-    if parameter.required and default is not None:
-        decoder.wrong(node, f"parameter `{name}` is required, so its default never holds", "leave one of them out")
-    if parameter.type == "choice":
-        if not parameter.choices:
-            decoder.wrong(node, f"parameter `{name}` is a choice without `choices`")
-        elif default is None and not parameter.required:
-            decoder.wrong(node, f"parameter `{name}` is a choice and needs a default, unless it is required")
-    elif parameter.choices:
-        decoder.wrong(node, f"parameter `{name}` has choices but is of type {parameter.type}", 'write type = "choice"')
-    return default
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """Reads one parameter's value, from the recipe or from the default, to the text of its `ARG`."""
-
-    decoder: Decoder
-    stage: str
-    name: str
-    parameter: Parameter
-    files: dict[str, Path]
-    is_default: bool
-
-    def read(self, node: Node) -> str | Failed:
-        match self.parameter.type:
-            case "string":
-                return self.decoder.text(node, self.name)
-            case "integer":
-                number = self.decoder.integer(node, self.name, ())
-                return number if isinstance(number, Failed) else str(number)
-            case "boolean":
-                value = self.decoder.boolean(node, self.name)
-                return value if isinstance(value, Failed) else "true" if value else "false"
-            case "choice":
-                return self.decoder.choice(self.parameter.choices, node, self.name)
-            case "list":
-                return self.list(node)
-            case "file":
-                return self.file(node)
-            case "files":
-                return self.globs(node)
-
-    def list(self, node: Node) -> str | Failed:
-        if node.items is None:
-            hint = f'write ["{node.value}"]' if isinstance(node.value, str) else None
-            return self.decoder.kind(node, self.name, "a list", hint)
-        words: list[str] = []
-        for item in node.items:
-            if isinstance(item.value, int) and not isinstance(item.value, bool):
-                words.append(str(item.value))
-                continue
-            word = self.decoder.text(item, self.name)
-            if isinstance(word, Failed):
-                return FAILED
-            if not word or word.split() != [word]:
-                return self.decoder.wrong(
-                    item, f'`{self.name}`: "{word[:80]}" cannot be in a list of words: it is empty or has blanks'
-                )
-            words.append(word)
-        return " ".join(words)
-
-    def file(self, node: Node) -> str | Failed:
-        text = self.decoder.text(node, self.name)
-        if isinstance(text, Failed) or not text:
-            return text
-        path = beside(node, text)
-        if not existing(self.decoder, node, self.name, text, path):
-            return FAILED
-        target = f"parameters/{self.name}/{path.name}"
-        self.files[target] = path
-        return target
-
-    def globs(self, node: Node) -> str | Failed:
-        """Every file that one or more patterns match; folders among the matches are left out."""
-        patterns = [node] if node.items is None else node.items
-        for item in patterns:
-            text = self.decoder.text(item, self.name)
-            if isinstance(text, Failed):
-                return FAILED
-            if not text:
-                continue
-            found = _matches(item, text)
-            if not found and not self.is_default:
-                if glob.has_magic(text):
-                    return self.decoder.wrong(item, f'`{self.name}`: no file matches "{text[:200]}"')
-                existing(self.decoder, item, self.name, text, beside(item, text))
-                return FAILED
-            for path in found:
-                target = f"parameters/{self.name}/{path.name}"
-                other = self.files.setdefault(target, path)
-                if other != path:
-                    return self.decoder.wrong(
-                        item, f"`{self.name}`: {shown(other)} and {shown(path)} have the same name"
-                    )
-        folder = f"parameters/{self.name}"
-        return folder if any(target.startswith(folder + "/") for target in self.files) else ""
-
-
-def _matches(node: Node, pattern: str) -> list[Path]:
-    home = str(beside(node, pattern)) if pattern.startswith(("/", "~/")) else None
-    rooted = home or f"{glob.escape(str(node.file.parent))}/{pattern}"
-    try:  # glob.glob, because Path.glob refuses absolute and odd patterns, and differs between versions of Python
-        found = sorted(glob.glob(rooted, recursive=True))  # noqa: PTH207
-        return [path for path in map(Path, found) if path.is_file()]
-    except (OSError, ValueError, re.error):
-        return []
 
 
 def split_use(decoder: Decoder, node: Node) -> tuple[str, dict[str, Node]] | None:
