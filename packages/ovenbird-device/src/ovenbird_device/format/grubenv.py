@@ -45,23 +45,23 @@ def load(block: bytes) -> dict[str, str]:
     if not block.startswith(SIGNATURE):
         raise FormatError("the environment block has no signature")
     variables: dict[str, str] = {}
-    for line in _lines(block[len(SIGNATURE) :]):
-        name, equals, value = line.partition("=")
-        if not line.startswith("#") and equals and name:
-            variables[name] = value
+    body = block[len(SIGNATURE) :].decode("latin-1")
+    at = 0
+    while at < SIZE - len(SIGNATURE):
+        if body[at] == "#":
+            at = _line_end(body, at) + 1
+            continue
+        equals = body.find("=", at)  # As GRUB does: a name reaches to the next "=", be it lines away.
+        end = _line_end(body, equals + 1) if equals >= 0 else len(body)
+        if end >= len(body):
+            break  # Cut off: GRUB ignores it as well.
+        variables[body[at:equals]] = re.sub(r"\\(.)", r"\1", body[equals + 1 : end], flags=re.DOTALL)
+        at = end + 1
     return variables
 
 
-def _lines(body: bytes) -> list[str]:
-    lines: list[str] = []
-    line: list[str] = []
-    characters = iter(body.decode("latin-1"))
-    for character in characters:
-        if character == "\\":
-            line.append(next(characters, ""))
-        elif character == "\n":
-            lines.append("".join(line))
-            line = []
-        else:
-            line.append(character)
-    return lines  # What follows the last newline is padding, or was cut off: GRUB ignores it as well.
+def _line_end(body: str, at: int) -> int:
+    """Where the line that goes on at `at` ends: the next newline that no backslash precedes, or the end."""
+    while at < len(body) and body[at] != "\n":
+        at += 2 if body[at] == "\\" else 1
+    return min(at, len(body))

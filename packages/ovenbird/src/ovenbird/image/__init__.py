@@ -1,0 +1,1 @@
+"""What a tree becomes: boot partition, root file system, selector, disk."""
