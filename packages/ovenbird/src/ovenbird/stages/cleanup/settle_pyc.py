@@ -1,8 +1,9 @@
 """Makes compiled Python files independent of file times, inside the tree of an image.
 
-A .pyc file names the time of its source. Times in an image are clamped, so Python would find every one of them stale, and
-on a read-only system compile the source again at each start. Python has a second kind (PEP 552) that names a hash of the
-source and is not checked: only the 16 bytes of the header change. One whose source has changed or gone is removed.
+A .pyc file names the time of its source. Times in an image are clamped, so Python would find every one of them stale,
+and on a read-only system compile the source again at each start. Python has a second kind (PEP 552) that names a hash
+of the source and is not checked: only the 16 bytes of the header change. One whose source has changed or gone is
+removed.
 
     settle_pyc.py FOLDER...
 """
@@ -28,8 +29,9 @@ def settle(compiled: Path) -> None:
             return
         try:
             status = source.stat()
-            fits = header[8:] == b"".join((value & 0xFFFFFFFF).to_bytes(4, "little")
-                                          for value in (int(status.st_mtime), status.st_size))
+            fits = header[8:] == b"".join(
+                (value & 0xFFFFFFFF).to_bytes(4, "little") for value in (int(status.st_mtime), status.st_size)
+            )
         except FileNotFoundError:
             fits = False
         if fits:
