@@ -38,7 +38,7 @@ class OvenbirdError(Exception):
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-class UsageMistake(OvenbirdError):
+class UsageError(OvenbirdError):
     """The command line asks for something that cannot be."""
 
     exit_code = ExitCode.USAGE

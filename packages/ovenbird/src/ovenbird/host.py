@@ -37,8 +37,6 @@ FILES: dict[tuple[str, ...], str] = {
         "debian-archive-keyring"
     ),
 }
-# Not programs that we call, but what the programs above need to work for an ordinary user.
-ROOTLESS_TOOLS: dict[str, str] = {"newuidmap": "uidmap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +124,11 @@ def _user_namespaces() -> Finding:
             allowed = {"0": "1", "1": "0"}[forbidden] if "max" not in key else "15000"
             return Finding(name, False, f"{key} is {forbidden}", f"sudo sysctl -w {key}={allowed}")
     return Finding(name, True, "allowed")
+
+
+def remedies(missing: list[Finding]) -> list[str]:
+    """The commands that mend what is missing, all packages in one."""
+    install = "sudo apt-get install "
+    wanted = sorted({f.remedy.removeprefix(install) for f in missing if f.remedy and f.remedy.startswith(install)})
+    others = [f.remedy for f in missing if f.remedy and not f.remedy.startswith(install)]
+    return [*([install + " ".join(wanted)] if wanted else []), *others]

@@ -6,10 +6,14 @@ The work itself only knows the `Progress` protocol; what is drawn is decided onc
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Step(Protocol):
@@ -48,7 +52,7 @@ class QuietProgress:
     """Shows nothing: for `--json`, and for work inside of other work."""
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Generator[Step]:
         yield _Silent()
 
     def note(self, text: str) -> None:
@@ -76,7 +80,7 @@ class PlainProgress:
         self._verbose = verbose
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Generator[Step]:
         begin = time.monotonic()
         print(f"{name} ...", file=self._stream, flush=True)
         yield _PlainStep(self._stream, self._verbose)
@@ -87,54 +91,70 @@ class PlainProgress:
 
 
 class _TerminalStep:
-    def __init__(self, show: _Show, verbose: bool) -> None:
+    def __init__(self, show: Callable[[str], None], keep: Callable[[str], None] | None) -> None:
         self._show = show
-        self._verbose = verbose
+        self._keep = keep
 
     def line(self, text: str) -> None:
-        self._show(text, self._verbose)
+        self._show(text)
+        if self._keep:
+            self._keep(text)
 
     def advance(self, done: int, total: int) -> None:
-        self._show(f"{done * 100 // total if total else 100} %", False)
-
-
-class _Show(Protocol):
-    def __call__(self, text: str, keep: bool) -> None: ...
+        self._show(f"{done * 100 // total if total else 100} %")
 
 
 class TerminalProgress:
-    """A spinner with the running step, its time and its last line; a finished step leaves one line."""
+    """A spinner for each running step, with its time and its last line; a finished step leaves one line."""
 
     def __init__(self, *, verbose: bool = False) -> None:
         from rich.console import Console  # Imported late: an unchanged build should not pay for it.
-
-        self._console = Console(stderr=True, highlight=False)
-        self._verbose = verbose
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        from rich.markup import escape
         from rich.progress import Progress as Bar
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        begin = time.monotonic()
-        columns = (
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[last]}"),
+            TextColumn("{task.fields[last]}", style="dim", markup=False),
+            console=self._console,
+            transient=True,
         )
-        with Bar(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(escape(name), last="", total=None)
+        self._verbose = verbose
+        self._running = 0
+        self._lock = threading.Lock()
 
-            def show(text: str, keep: bool) -> None:
-                if keep:
-                    bar.console.print(f"    {escape(text)}", style="dim")
-                bar.update(task, last=f"[dim]{escape(text[: max(20, self._console.width - 50)])}[/dim]")
+    @contextmanager
+    def step(self, name: str) -> Generator[Step]:
+        begin = time.monotonic()
+        task = self._open(name)
+        width = max(20, self._console.width - 50)
+        try:
+            yield _TerminalStep(
+                lambda text: self._bar.update(task, last=text[:width]),
+                (lambda text: self._bar.console.print(f"    {text}", style="dim", markup=False))
+                if self._verbose
+                else None,
+            )
+            took = time.monotonic() - begin
+            self._bar.console.print(f"✓ {name}  {took:.1f} s", markup=False)
+        finally:
+            self._close(task)
 
-            yield _TerminalStep(show, self._verbose)
-        took = time.monotonic() - begin
-        self._console.print(f"[green]✓[/green] {escape(name)} [dim]{took:.1f} s[/dim]")
+    def _open(self, name: str) -> TaskID:
+        with self._lock:
+            self._running += 1
+            if self._running == 1:
+                self._bar.start()
+            return self._bar.add_task(name, last="", total=None)
+
+    def _close(self, task: TaskID) -> None:
+        with self._lock:
+            self._bar.remove_task(task)
+            self._running -= 1
+            if self._running == 0:
+                self._bar.stop()
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False)

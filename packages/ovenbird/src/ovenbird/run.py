@@ -6,13 +6,15 @@ and end the whole group when the work is interrupted, so that Ctrl-C leaves no p
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import shlex
 import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from ovenbird.host import missing_tool_hint
 # What a child may know of the user's environment; all else (locale, Python and compiler settings) would let two
 # users get different bytes from the same recipe.
 KEPT_VARIABLES = (
-    "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+    "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
     "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "_CONTAINERS_USERNS_CONFIGURED",
     "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CACHE_DIR", "UV_FIND_LINKS", "UV_OFFLINE",
@@ -65,6 +67,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     path = os.environ.get("PATH", "")
     environment["PATH"] = ":".join(dict.fromkeys([*SYSTEM_PATH.split(":"), *path.split(":")])).rstrip(":")
     environment["LC_ALL"] = "C.UTF-8"
+    # Programs look up subordinate ids by this name; a switch of user often leaves the former one in it.
+    with contextlib.suppress(KeyError):
+        environment["USER"] = environment["LOGNAME"] = pwd.getpwuid(os.geteuid()).pw_name
     if extra:
         environment.update(extra)
     return environment
@@ -80,7 +85,7 @@ def spawn(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Generator[subprocess.Popen[bytes]]:
     """Start a program in its own process group and end the whole group on the way out.
 
     Raises HostError where the program is not installed.
@@ -103,13 +108,25 @@ def spawn(
         raise HostError(f"{words[0]} is not installed", hint=missing_tool_hint(words[0])) from error
     except PermissionError as error:
         raise HostError(f"{words[0]} may not be run", hint=f"look at the rights of {words[0]}") from error
+    _live.add(process)
     try:
         yield process
     finally:
         _end_group(process)
+        _live.discard(process)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+_live: set[subprocess.Popen[bytes]] = set()
+
+
+def end_all() -> None:
+    """End every program that is running now, in whichever thread: what was begun is no longer wanted."""
+    for process in list(_live):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def _end_group(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
@@ -179,11 +196,9 @@ def run(
         for thread in threads:
             thread.start()
         if feed is not None and process.stdin is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):  # A program that ends without reading says why by its code.
                 process.stdin.write(feed)
                 process.stdin.close()
-            except BrokenPipeError:
-                pass  # The program ended without reading; its exit code says why.
         process.wait()
         for thread in threads:
             thread.join()

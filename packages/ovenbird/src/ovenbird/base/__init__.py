@@ -1,0 +1,1 @@
+"""Where a tree starts: one module a base."""

@@ -1,0 +1,94 @@
+"""The base `debian`: a root file tree of exact package versions, made by mmdebstrap without root and without network.
+
+Everything that decides over the bytes is settled before: the versions by `apt.Index.resolve`, the files by
+`apt.Index.archives`. mmdebstrap gets the same package lists and the same files, and unpacks them. The kernel is not
+part of it, see `build/kernel.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ovenbird.base.apt import Index
+from ovenbird.recipe.model import Base
+from ovenbird.run import run
+
+# The priority "required" and apt: the smallest Debian in which packages can be configured.
+START = ("?essential", "apt")
+
+
+def base_packages(base: Base, more: Sequence[str]) -> list[str]:
+    """What apt is asked to install into an empty tree: the start, then the recipe's and the stages' packages."""
+    return [*START, *dict.fromkeys(sorted([*base.packages, *more]))]
+
+
+def newest_change(archives: Path) -> int:
+    """The time of the latest change in a set of packages, in seconds since the epoch: the build's own time.
+
+    The first member of a .deb carries the date of its package's changelog, for a reproducible build (deb(5), ar(5):
+    the member's modification time is the decimal number at bytes 16 to 28 of its header, which follows 8 magic bytes).
+    """
+    newest = 0
+    for file in archives.glob("*.deb"):
+        with file.open("rb") as stream:
+            head = stream.read(8 + 28)
+        newest = max(newest, int(head[24:36].decode("ascii", "replace").strip() or 0))
+    return newest
+
+
+def bake_base(
+    out: Path,
+    *,
+    base: Base,
+    packages: Sequence[str],
+    index: Index,
+    archives: Path,
+    epoch: int,
+    preseed: Sequence[Path],
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Write the tree as a tar to `out`. `archives` holds the files of every resolved package.
+
+    Raises CommandError with mmdebstrap's last lines.
+    """
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
+    lists = shlex.quote(str(index.lists))
+    command: list[str | Path] = [
+        "mmdebstrap", f"--mode={mode}", "--variant=apt", "--format=tar",
+        f"--architectures={index.architecture}",
+        "--skip=update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
+        "--setup-hook=mkdir -p \"$1\"/var/lib/apt/lists \"$1\"/var/cache/apt/archives",
+        f"--setup-hook=sync-in {lists} /var/lib/apt/lists",
+        f"--setup-hook=sync-in {shlex.quote(str(archives))} /var/cache/apt/archives",
+        "--aptopt=Acquire::Languages \"none\"",
+        "--aptopt=APT::Sandbox::User \"root\"",
+        "--dpkgopt=force-unsafe-io",
+    ]  # fmt: skip
+    for number, file in enumerate(preseed):
+        command += [
+            f"--essential-hook=upload {shlex.quote(str(file))} /tmp/preseed-{number}",
+            f'--essential-hook=chroot "$1" debconf-set-selections /tmp/preseed-{number}; rm "$1"/tmp/preseed-{number}',
+        ]
+    if include:
+        command.append(f"--include={include}")
+    command += [
+        # The archives are kept outside; what apt and dpkg leave besides is cleaned by the last stage.
+        '--customize-hook=find "$1"/var/cache/apt/archives -mindepth 1 -delete',
+        base.release,
+        out,
+        *(_source(line) for line in index.sources),
+    ]
+    run(
+        command,
+        env={"SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive"},
+        on_line=on_line,
+        what="the base",
+    )
+
+
+def _source(entry: str) -> str:
+    return entry if entry.endswith("\n") or "\n" not in entry else entry + "\n"

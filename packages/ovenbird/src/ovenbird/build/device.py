@@ -1,0 +1,120 @@
+"""The step `device`: what every tree carries for Ovenbird, put on the base before the stages.
+
+The kernel's modules, the agent with its libraries for the target's Python, its units, and the standing network and
+mount points. It comes before the stages, so that they find it and a change in the last of them repeats none of this.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+
+from ovenbird.base.apt import Package
+from ovenbird.build.context import settle
+from ovenbird.build.inputs import folder_files
+from ovenbird.build.kernel import KernelFiles
+from ovenbird.errors import BuildError, NetworkError
+from ovenbird.run import CommandError, run
+
+# What the agent and the initrd's hand-over need, beside the start of a base.
+PACKAGES = (
+    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libnss-resolve", "python3", "systemd-resolved",
+    "systemd-sysv", "systemd-timesyncd", "udev",
+)  # fmt: skip
+PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+HOME = "usr/lib/ovenbird"
+
+# Compiling here, natively, saves the device from doing it at each boot of its read-only root; `unchecked-hash` needs
+# no times. `preset-all` would enable what the packages left off, so only our own presets are applied.
+CONTAINERFILE = f"""\
+COPY files/ /
+RUN set -eu; \\
+    python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /{HOME}; \\
+    if [ -d /usr/lib/sysusers.d ]; then systemd-sysusers; fi; \\
+    systemctl preset $(cd /{HOME}/ovenbird_device/units && ls *.service *.socket *.timer 2>/dev/null); \\
+    systemctl enable systemd-networkd systemd-resolved systemd-timesyncd; \\
+    systemctl set-default multi-user.target
+"""
+
+
+def device_package() -> Path:
+    """The folder of the device package on this machine."""
+    return Path(str(resources.files("ovenbird_device")))
+
+
+def device_files() -> dict[str, Path]:
+    """The device package's files that go into an image."""
+    return folder_files(device_package())
+
+
+def python_version(packages: Sequence[Package]) -> str:
+    """The target's Python ("3.13") out of the packages of its base. Raises BuildError where there is none."""
+    for package in packages:
+        if found := re.fullmatch(r"libpython(3\.\d+)-minimal", package.name):
+            return found[1]
+    raise BuildError("the base has no Python for the agent", hint="use a release with Python 3.11 or newer")
+
+
+def lay_out_device(
+    context: Path,
+    *,
+    kernel: KernelFiles,
+    architecture: str,
+    python: str,
+    epoch: int,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Fill the context of the device step. Raises NetworkError where the agent's libraries cannot be had."""
+    root = context / "files"
+    home = root / HOME
+    home.mkdir(parents=True)
+    _install_libraries(home, architecture, python, on_line)
+    for name, source in device_files().items():
+        target = home / "ovenbird_device" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
+    units = home / "ovenbird_device" / "units"
+    for pattern, folder in (
+        ("*.service", "systemd/system"), ("*.socket", "systemd/system"), ("*.timer", "systemd/system"),
+        ("*.target", "systemd/system"), ("*.preset", "systemd/system-preset"), ("*.sysusers", "sysusers.d"),
+        ("*.tmpfiles", "tmpfiles.d"), ("*.network", "systemd/network"),
+    ):  # fmt: skip
+        for file in sorted(units.glob(pattern)):
+            suffix = {".sysusers": ".conf", ".tmpfiles": ".conf"}.get(file.suffix, file.suffix)
+            target = root / "usr/lib" / folder / f"{file.stem}{suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    shutil.copytree(kernel.modules, root / "usr/lib/modules" / kernel.version, symlinks=True)
+    for name in ("data", "boot"):
+        (root / name).mkdir()
+    settle(root, epoch)
+
+
+def _install_libraries(home: Path, architecture: str, python: str, on_line: Callable[[str], None] | None) -> None:
+    """Install the locked wheels for the target's architecture and Python; nothing of the target is run."""
+    uv = Path(sys.executable).with_name("uv")
+    try:
+        run(
+            [
+                uv if uv.exists() else "uv", "pip", "install", "--quiet", "--target", home, "--no-config",
+                "--python-platform", PLATFORMS[architecture], "--python-version", python, "--link-mode", "copy",
+                "--only-binary", ":all:", "--no-deps", "--require-hashes", "--no-compile-bytecode",
+                "--requirement", device_package() / "requirements.lock",
+            ],
+            on_line=on_line,
+            what="the agent's libraries",
+        )  # fmt: skip
+    except CommandError as error:
+        raise NetworkError(error.message, hint="look at the network, and run the same command again") from error
+    for litter in ("bin", ".lock"):
+        path = home / litter
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    for info in home.glob("*.dist-info"):
+        # What differs from one installation to the next, and only serves to undo it.
+        for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"):
+            (info / name).unlink(missing_ok=True)

@@ -1,0 +1,238 @@
+"""The engine that runs stages: buildah, without a daemon, with chroot isolation, and without root.
+
+Trees are images in a storage of our own below the cache folder, apart from the user's other containers. An image is
+named by the key of the step that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovenbird.errors import HostError
+from ovenbird.files import sha256_of, write_atomically
+from ovenbird.run import Completed, run
+
+REPOSITORY = "localhost/ovenbird"
+OCI = "application/vnd.oci.image"
+POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'  # Only our own local folders are ever read.
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """buildah with the storage below one folder."""
+
+    folder: Path
+    runroot: Path
+
+    @classmethod
+    def at(cls, cache: Path) -> Engine:
+        """The engine of one cache folder; makes its settings. Raises HostError for an unusable runtime folder."""
+        folder = cache / "containers"
+        folder.mkdir(parents=True, exist_ok=True)
+        runroot = _runtime_folder() / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        settings = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "storage"}"\nrunroot = "{runroot}"\n'
+        for name, content in (("storage.conf", settings), ("policy.json", POLICY)):
+            if not (folder / name).exists() or (folder / name).read_text() != content:
+                write_atomically(folder / name, content.encode())
+        return cls(folder, runroot)
+
+    def image(self, key: str) -> str:
+        """The name of the image that a step's key stands for."""
+        return f"{REPOSITORY}:{key}"
+
+    def exists(self, key: str) -> bool:
+        """Whether the image of a step is here."""
+        return (
+            self._buildah(
+                "inspect", "--type", "image", "--format", "{{.FromImageID}}", self.image(key), check=False
+            ).returncode
+            == 0
+        )
+
+    def load(self, archive: Path, key: str, architecture: str) -> None:
+        """Make an image out of a tar of a root file tree (the archive itself becomes its one layer)."""
+        with tempfile.TemporaryDirectory(prefix="oci-", dir=archive.parent) as name:
+            layout = Path(name)
+            _write_oci_layout(layout, archive, architecture)
+            pulled = self._buildah(
+                "pull", "--policy", "always", "--quiet", f"oci:{layout}", what="the import of the base"
+            )
+            self._buildah("tag", pulled.stdout.split()[-1], self.image(key))
+
+    def build(
+        self,
+        *,
+        parent: str,
+        key: str,
+        text: str,
+        context: Path,
+        arguments: Mapping[str, str],
+        archives: Path | None,
+        on_line: Callable[[str], None] | None,
+        what: str,
+    ) -> None:
+        """Build one stage `FROM` its parent: `text` are Containerfile instructions, `context` its folder.
+
+        `archives` becomes apt's archives folder inside, so that packages are kept outside of the tree.
+        Raises CommandError with the stage's last lines.
+        """
+        words = [
+            "build", "--isolation", "chroot", "--pull-never", "--layers=false", "--format", "oci",
+            "--tag", self.image(key), "--file", "-",
+        ]  # fmt: skip
+        for name, value in sorted(arguments.items()):
+            words += ["--build-arg", f"{name}={value}"]
+        if archives is not None:
+            words += ["--volume", f"{archives}:/var/cache/apt/archives:rw"]
+        declared = "".join(f"ARG {name}\n" for name in sorted(arguments))
+        file = f"FROM {self.image(parent)}\n{declared}{text}"
+        self._buildah(*words, str(context), stdin=file.encode(), on_line=on_line, what=what)
+
+    def layer_size(self, key: str) -> int:
+        """The bytes of all of an image's layers."""
+        completed = self._buildah("images", "--json", self.image(key), check=False)
+        try:
+            return int(json.loads(completed.stdout)[0].get("size", 0)) if completed.returncode == 0 else 0
+        except (ValueError, TypeError, IndexError, KeyError):
+            return 0
+
+    def with_tree(
+        self,
+        key: str,
+        script: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        what: str,
+    ) -> Completed:
+        """Run a shell script that finds an image's tree in $TREE, owners and all. What it changes there is lost."""
+        with self._container(key) as container:
+            if os.geteuid() == 0:
+                tree = self._buildah("mount", container).stdout.strip()
+                return run(["sh", "-euc", script], env={"TREE": tree, **(env or {})}, on_line=on_line, what=what)
+            words = ["unshare", "--mount", f"TREE={container}", "--", "sh", "-euc", script]
+            return self._buildah(*words, env=env, on_line=on_line, what=what)
+
+    def shell(self, key: str, command: Sequence[str]) -> int:
+        """Run a program of the tree on the user's terminal; its changes are lost. Returns its exit code."""
+        with self._container(key) as container:
+            # The child reads the terminal itself: it stays in our process group.
+            words = ["buildah", "run", "--isolation", "chroot"]
+            if os.isatty(0):
+                words.append("--terminal")
+            return subprocess.call([*words, container, "--", *command], env={**os.environ, **self._environment()})
+
+    @contextmanager
+    def _container(self, key: str) -> Generator[str]:
+        name = f"ovenbird-{os.getpid()}-{key[:12]}"
+        self._buildah("from", "--pull-never", "--name", name, self.image(key))
+        try:
+            yield name
+        finally:
+            self._buildah("rm", name, check=False)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Take images away; those that others build upon keep the layers that they share."""
+        for key in keys:
+            self._buildah("rmi", "--force", self.image(key), check=False)
+
+    def sweep(self) -> None:
+        """Take away working containers and unnamed images that killed builds have left. Only while none runs."""
+        listed = self._buildah("containers", "--quiet", check=False).stdout.split()
+        if listed:
+            self._buildah("rm", *listed, check=False)
+        self._buildah("rmi", "--prune", check=False)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+            "BUILDAH_ISOLATION": "chroot",
+            "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),
+        }
+
+    def _buildah(
+        self,
+        *words: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        check: bool = True,
+        what: str | None = None,
+    ) -> Completed:
+        extra = ["--signature-policy", str(self.folder / "policy.json")] if words[0] in ("pull", "build") else []
+        return run(
+            ["buildah", words[0], *extra, *words[1:]],
+            env={**self._environment(), **(env or {})},
+            stdin=stdin,
+            on_line=on_line,
+            check=check,
+            what=what,
+        )
+
+
+def _runtime_folder() -> Path:
+    """A folder that does not outlive a boot, for the engine's mounts: the user's own, or one below /tmp."""
+    if base := os.environ.get("XDG_RUNTIME_DIR"):
+        folder = Path(base) / "ovenbird"
+        if os.access(base, os.W_OK):
+            folder.mkdir(exist_ok=True)
+            return folder
+    folder = Path("/tmp") / f"ovenbird-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or not folder.is_dir() or folder.is_symlink():
+        raise HostError(
+            "belongs to somebody else",
+            where=str(folder),
+            hint=f"remove {folder}, or set XDG_RUNTIME_DIR to a folder of your own",
+        )
+    return folder
+
+
+def _write_oci_layout(layout: Path, archive: Path, architecture: str) -> None:
+    """An OCI image layout of one uncompressed layer (image-spec 1.0): the tar is linked, not copied."""
+    blobs = layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    layer = sha256_of(archive)
+    os.link(archive, blobs / layer)
+
+    def put(value: object) -> dict[str, object]:
+        data = json.dumps(value, sort_keys=True).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    config = put(
+        {
+            "architecture": architecture,
+            "os": "linux",
+            "config": {"Cmd": ["/bin/sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
+            "history": [{"created_by": "ovenbird base"}],
+        }
+    )
+    manifest = put(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{OCI}.manifest.v1+json",
+            "config": {"mediaType": f"{OCI}.config.v1+json", **config},
+            "layers": [
+                {
+                    "mediaType": f"{OCI}.layer.v1.tar",
+                    "digest": f"sha256:{layer}",
+                    "size": archive.stat().st_size,
+                }
+            ],
+        }
+    )
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": f"{OCI}.manifest.v1+json", **manifest}]}
+    (layout / "index.json").write_text(json.dumps(index))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')

@@ -1,0 +1,88 @@
+"""The output folder: what a build hands to its user, always whole.
+
+New files are written beside the old ones and take their places together at the end; `manifest.json` comes last, so a
+folder whose manifest names a disk holds that disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from ovenbird.build.plan import Plan
+from ovenbird.build.tree import image_facts
+from ovenbird.files import replacing, sha256_of, write_atomically
+from ovenbird.image.packages import read_packages
+from ovenbird_device.format import FormatError
+from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
+
+FICLONE = 0x40049409  # linux/fs.h: share another file's blocks
+
+
+def is_current(out: Path, plan: Plan) -> Manifest | None:
+    """The manifest of a folder that holds exactly what the plan would make, else None.
+
+    Files are judged by their sizes: whoever changes one by hand without changing its size knows.
+    """
+    try:
+        manifest = load_manifest((out / "manifest.json").read_bytes())
+    except (FileNotFoundError, FormatError):
+        return None
+    if [(step.name, step.key) for step in manifest.steps] != [(step.name, step.key) for step in plan.steps]:
+        return None
+    for name, file in manifest.outputs.items():
+        with contextlib.suppress(FileNotFoundError):
+            if (out / name).stat().st_size == file.size:
+                continue
+        return None
+    return manifest
+
+
+def publish(out: Path, plan: Plan, files: Mapping[str, Path], *, kernel: str, epoch: int, packages: Path) -> Manifest:
+    """Put files of the store into `out` under their names, and a manifest beside them."""
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        digests = {name: pool.submit(sha256_of, file) for name, file in files.items()}
+        for name, file in files.items():
+            copy(file, stack.enter_context(replacing(out / name)))
+        outputs = {name: File(files[name].stat().st_size, digest.result()) for name, digest in digests.items()}
+    manifest = Manifest(
+        image=image_facts(plan.loaded.recipe, plan.board, plan.loaded.digest),
+        recipe=plan.loaded.digest,
+        epoch=epoch,
+        kernel=kernel,
+        outputs=outputs,
+        packages=tuple(Package(p.name, p.version, p.architecture) for p in read_packages(packages)),
+        steps=tuple(Step(step.name, step.key) for step in plan.steps),
+    )
+    write_atomically(out / "manifest.json", dump(manifest))
+    return manifest
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file with its holes: by sharing blocks where the file system can, else only what was written."""
+    with source.open("rb") as reading, target.open("wb") as writing:
+        try:
+            fcntl.ioctl(writing, FICLONE, reading.fileno())
+            return
+        except OSError:
+            pass  # Another file system, or one that shares nothing: copy.
+        size = os.fstat(reading.fileno()).st_size
+        writing.truncate(size)
+        place = 0
+        while place < size:
+            try:
+                begin = os.lseek(reading.fileno(), place, os.SEEK_DATA)
+            except OSError:
+                break  # Only a hole is left.
+            end = os.lseek(reading.fileno(), begin, os.SEEK_HOLE)
+            os.lseek(reading.fileno(), begin, os.SEEK_SET)
+            os.lseek(writing.fileno(), begin, os.SEEK_SET)
+            while begin < end:
+                begin += os.sendfile(writing.fileno(), reading.fileno(), None, end - begin)
+            place = end

@@ -1,0 +1,323 @@
+"""The plan: every step from a recipe to a disk image, with the key of all that goes into each.
+
+Making a plan runs nothing but a look at the package lists, so an unchanged build is answered at once. A step's key
+covers its parent's key, hence everything before it; the newest changed input of a step is what `--explain` names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from ovenbird.base.apt import Index, Package
+from ovenbird.base.debian import base_packages
+from ovenbird.base.sources import source_lines
+from ovenbird.boards import Board, board
+from ovenbird.build import device, kernel, tree
+from ovenbird.build.inputs import (
+    Tools,
+    file_digest,
+    file_inputs,
+    folder_files,
+    package_inputs,
+    text_digest,
+)
+from ovenbird.build.store import Store, key_of
+from ovenbird.files import sha256_of
+from ovenbird.image import grub, initrd, root
+from ovenbird.recipe.load import LoadedRecipe
+from ovenbird.recipe.stage import Stage
+
+# A stage that installs packages by itself depends on what the package lists offer at that time.
+USES_APT = re.compile(r"\b(apt|apt-get|aptitude)\b")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its kind ("stage"), its name ("stage ssh"), and all that goes into it by name."""
+
+    kind: str
+    name: str
+    inputs: Mapping[str, str]
+
+    @cached_property
+    def key(self) -> str:
+        """The digest over kind and inputs."""
+        return key_of(self.kind, self.inputs)
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A step as the last build of the same recipe had it."""
+
+    kind: str
+    key: str
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps of one recipe, in the order in which they build on each other."""
+
+    loaded: LoadedRecipe
+    board: Board
+    index: Index
+    base_packages: tuple[Package, ...]
+    base_names: tuple[str, ...]
+    kernel_packages: tuple[Package, ...]
+    steps: tuple[Step, ...]
+
+    def step(self, name: str) -> Step:
+        """The step of this name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def stage_steps(self) -> list[tuple[Stage, Step]]:
+        """Each stage of the recipe with its step."""
+        return list(zip(self.loaded.stages, (step for step in self.steps if step.kind == "stage"), strict=True))
+
+
+def make_plan(
+    loaded: LoadedRecipe,
+    cache: Path,
+    *,
+    refresh: bool = False,
+    on_refresh: Callable[[str], None] | None = None,
+) -> Plan:
+    """Look at everything that goes into an image. Raises RecipeError, HostError, NetworkError."""
+    recipe = loaded.recipe
+    machine = board(recipe.image.board)
+    tools = Tools(cache / "tools.json")
+    index = Index.at(cache, _sources(loaded, cache, tools), machine.architecture, recipe.base.keyrings)
+    index.refresh(force=refresh, on_line=on_refresh)
+    names = base_packages(
+        recipe.base,
+        [*device.PACKAGES, *machine.base_packages, *(name for stage in loaded.stages for name in stage.packages)],
+    )
+    packages = index.resolve(names)
+    kernels = kernel.kernel_packages(machine, index)
+    return Plan(
+        loaded,
+        machine,
+        index,
+        packages,
+        tuple(names),
+        kernels,
+        tuple(_steps(loaded, machine, index, packages, kernels, tools)),
+    )
+
+
+def _sources(loaded: LoadedRecipe, cache: Path, tools: Tools) -> tuple[str, ...]:
+    """The apt sources, remembered as long as the host's own and the recipe's stay: asking takes longer than a plan."""
+    base = loaded.recipe.base
+    host = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    question = "\n".join(
+        [
+            tools.version("mmdebstrap"),
+            *(f"{file} {file.stat().st_mtime_ns}" for file in host if file.exists()),
+            str(base.release), str(base.mirror), *base.components, *base.sources,
+        ]
+    )  # fmt: skip
+    memory = cache / "sources" / text_digest(question)
+    if memory.exists():
+        return tuple(memory.read_text().split("\0"))
+    lines = source_lines(base)
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    memory.write_text("\0".join(lines))
+    return lines
+
+
+def _steps(
+    loaded: LoadedRecipe,
+    machine: Board,
+    index: Index,
+    packages: tuple[Package, ...],
+    kernels: tuple[Package, ...],
+    tools: Tools,
+) -> list[Step]:
+    recipe = loaded.recipe
+    steps: list[Step] = []
+
+    def add(kind: str, name: str, inputs: Mapping[str, str]) -> Step:
+        step = Step(kind, name, inputs)
+        steps.append(step)
+        return step
+
+    kernel_step = add("kernel", "kernel", {**package_inputs(kernels), **tools.inputs("depmod")})
+    base = add(
+        "base",
+        "base",
+        {
+            "release": recipe.base.release,
+            "architecture": machine.architecture,
+            "sources": text_digest("\n".join(index.sources)),
+            **package_inputs(packages),
+            **{f"preseed {file.name}": file_digest(file) for file in recipe.base.preseed},
+            **tools.inputs("mmdebstrap"),
+        },
+    )
+    parent = add(
+        "device",
+        "device",
+        {
+            "base": base.key,
+            "kernel": kernel_step.key,
+            "instructions": text_digest(device.CONTAINERFILE),
+            **file_inputs(device.device_files()),
+            **tools.inputs("buildah"),
+        },
+    )
+    for stage in loaded.stages:
+        parent = add("stage", f"stage {stage.name}", _stage_inputs(stage, parent, index, tools))
+    files = tree.tree_files(recipe, machine, digest=loaded.digest)
+    tree_step = add(
+        "tree",
+        "tree",
+        {
+            "parent": parent.key,
+            "instructions": text_digest(tree.CONTAINERFILE),
+            **{f"file {name}": text_digest(content) for name, content in files.items()},
+        },
+    )
+    initrd_step = add(
+        "initrd",
+        "initrd",
+        {
+            "kernel": kernel_step.key,
+            "modules": " ".join(initrd_modules(loaded, machine)),
+            "init": file_digest(initrd.INIT),
+            "maker": sha256_of(Path(initrd.__file__))[:24],
+        },
+    )
+    root_step = add(
+        "root",
+        "root",
+        {
+            "tree": tree_step.key,
+            "compression": f"{recipe.disk.compression_level} {root.BLOCK}",
+            "left out": " ".join(root.LEFT_OUT),
+            **tools.inputs("mksquashfs"),
+        },
+    )
+    boot_step = add(
+        "boot",
+        "boot",
+        {
+            "kernel": kernel_step.key,
+            "initrd": initrd_step.key,
+            "root": root_step.key,
+            "size": str(recipe.disk.boot),
+            "cmdline": " ".join(kernel_arguments(loaded, machine)),
+            **tools.inputs("mkfs.vfat", "mcopy"),
+        },
+    )
+    add(
+        "disk",
+        "disk",
+        {
+            "boot": boot_step.key,
+            "root": root_step.key,
+            "sizes": f"boot {recipe.disk.boot} root {recipe.disk.root} data {recipe.disk.data}",
+            "name": f"{recipe.image.name} {recipe.image.version}",
+            "grub.cfg": text_digest(grub.grub_config().decode()),
+            **tools.inputs("mkfs.vfat", "mcopy", "mke2fs", "grub-mkimage"),
+        },
+    )
+    return steps
+
+
+def _stage_inputs(stage: Stage, parent: Step, index: Index, tools: Tools) -> dict[str, str]:
+    files = {**stage_files(stage), **stage.files}
+    texts = [stage.containerfile, *(_text(path) for path in files.values())]
+    inputs = {
+        "parent": parent.key,
+        "instructions": text_digest(stage.containerfile),
+        **{f"parameter {name}": value for name, value in stage.arguments.items()},
+        **file_inputs(files),
+        **tools.inputs("buildah"),
+    }
+    if any(USES_APT.search(text) for text in texts):
+        inputs["package lists"] = index.digest()[:24]
+    return inputs
+
+
+def stage_files(stage: Stage) -> dict[str, Path]:
+    """What of a stage's folder goes into its context: everything but what describes the stage."""
+    described = {"Containerfile.part", "stage.toml", "README.md"}
+    return {name: path for name, path in folder_files(stage.folder).items() if name not in described}
+
+
+def _text(path: Path) -> str:
+    """The beginning of a file, where it is text."""
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return stream.read(1 << 16).decode("utf-8", "ignore")
+
+
+def initrd_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
+    """The kernel modules that the initrd is asked to carry."""
+    return (*machine.initrd_modules, *loaded.recipe.boot.modules)
+
+
+def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
+    """The kernel's arguments that do not depend on the slot or on the root's content.
+
+    `gpt` lets the kernel take the backup of a partition table whose first copy was torn by a power cut
+    (kernel-parameters.txt); `panic` restarts a machine whose kernel gives up, so that the selector can decide again.
+    """
+    boot = loaded.recipe.boot
+    debug = ("ovenbird.debug",) if boot.debug else ()
+    return (*machine.console, "gpt", "panic=10", "quiet", *debug, *boot.cmdline)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a step is kept or made, and for a made one what changed since the last build of this recipe."""
+
+    step: Step
+    kept: bool
+    reasons: tuple[str, ...]
+
+
+def explain(plan: Plan, store: Store, former: Mapping[str, Former]) -> list[Verdict]:
+    """For each step: is it in the store, and if not, which of its inputs changed since `former` (by step name)."""
+    by_key = {step.key: step.name for step in plan.steps} | {step.key: name for name, step in former.items()}
+    verdicts: list[Verdict] = []
+    for step in plan.steps:
+        kept = store.find(step.kind, step.key) is not None
+        reasons = () if kept else tuple(_changes(step, former.get(step.name), by_key))
+        verdicts.append(Verdict(step, kept, reasons))
+    return verdicts
+
+
+def _changes(step: Step, former: Former | None, by_key: Mapping[str, str]) -> list[str]:
+    if former is None:
+        return ["never made before"]
+    if former.key == step.key:
+        return ["no longer in the store"]
+    found: list[str] = []
+    for name in sorted({*step.inputs, *former.inputs}):
+        old, new = former.inputs.get(name), step.inputs.get(name)
+        if old == new:
+            continue
+        if new in by_key or old in by_key:
+            found.append(f"{by_key.get(new or '', by_key.get(old or '', name))} changed")
+        elif old is None:
+            found.append(f"{name} is new{f' ({_brief(new)})' if name.startswith(('package', 'parameter')) else ''}")
+        elif new is None:
+            found.append(f"{name} is gone")
+        elif name.startswith("file") or name in ("instructions", "init", "maker", "grub.cfg", "sources"):
+            found.append(f"{name} changed")
+        else:
+            found.append(f"{name}: {_brief(old)} -> {_brief(new)}")
+    return found
+
+
+def _brief(value: str | None) -> str:
+    words = (value or "").split()
+    text = words[0] if len(words) == 2 and re.fullmatch(r"[0-9a-f]{16}", words[1]) else value or "empty"
+    return text if len(text) <= 60 else text[:57] + "..."

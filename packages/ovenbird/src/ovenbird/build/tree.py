@@ -1,0 +1,87 @@
+"""The step `tree`: what the recipe says of this very image, put on top of the last stage.
+
+Names, state and network: small files that change often (a version), kept apart from all that takes long.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ovenbird.boards import Board
+from ovenbird.build.context import settle
+from ovenbird.recipe.model import Network, Recipe
+from ovenbird_device.format.manifest import Image, dump
+
+HOME = "usr/lib/ovenbird"
+
+# os-release is a link to the distribution's own file; IMAGE_ID and IMAGE_VERSION are its standard fields for this.
+CONTAINERFILE = f"""\
+COPY files/ /
+RUN set -eu; \\
+    sed -i '/^IMAGE_ID=/d;/^IMAGE_VERSION=/d' /usr/lib/os-release; \\
+    cat /{HOME}/os-release >>/usr/lib/os-release
+"""
+
+
+def lay_out_tree(context: Path, recipe: Recipe, board: Board, *, digest: str, epoch: int) -> None:
+    """Fill the context of the tree step."""
+    for name, content in tree_files(recipe, board, digest=digest).items():
+        file = context / "files" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        file.chmod(0o644)
+    settle(context / "files", epoch)
+
+
+def tree_files(recipe: Recipe, board: Board, *, digest: str) -> dict[str, str]:
+    """The files by their path in the tree."""
+    return {
+        f"{HOME}/image.json": dump(image_facts(recipe, board, digest)).decode(),
+        f"{HOME}/state": _state(recipe),
+        f"{HOME}/os-release": f"IMAGE_ID={recipe.image.name}\nIMAGE_VERSION={recipe.image.version}\n",
+        "etc/hostname": f"{recipe.hostname}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {recipe.hostname}\n::1 localhost ip6-localhost ip6-loopback\n",
+        "usr/lib/systemd/network/80-ovenbird.network": network_file(recipe.network),
+        "usr/lib/systemd/resolved.conf.d/ovenbird.conf": f"[Resolve]\nMulticastDNS={_yes(recipe.network.mdns)}\n",
+    }
+
+
+def image_facts(recipe: Recipe, board: Board, digest: str) -> Image:
+    """What a running device, and a manifest, say of the image."""
+    return Image(
+        name=recipe.image.name,
+        version=recipe.image.version,
+        board=board.name,
+        architecture=board.architecture,
+        description=recipe.image.description,
+        distribution=recipe.base.distribution,
+        release=recipe.base.release,
+        recipe=digest,
+    )
+
+
+def _state(recipe: Recipe) -> str:
+    """What the initrd reads: one word and one value a line."""
+    lines = [f"var {recipe.state.var}", *(f"persist {path}" for path in recipe.state.persist)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def network_file(network: Network) -> str:
+    """The systemd.network(5) file for every wired interface."""
+    lines = ["[Match]", "Type=ether", "Kind=!*", "", "[Network]"]
+    if network.addresses:
+        lines += [f"Address={address}" for address in network.addresses]
+        if network.gateway:
+            lines.append(f"Gateway={network.gateway}")
+    else:
+        lines.append("DHCP=yes")
+    lines += [f"DNS={server}" for server in network.dns]
+    lines += [
+        f"MulticastDNS={_yes(network.mdns)}",
+        "LinkLocalAddressing=yes" if network.mdns else "LinkLocalAddressing=ipv6",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,75 @@
+"""The program `ovenbird`: its verbs, and the one place where errors are printed and become exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+
+import typer
+
+from ovenbird import __version__
+from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
+
+# Each verb is a module of this folder with a function of its name, in the order of the help.
+VERBS = ("new", "check", "build", "run", "shell", "inspect", "extract", "diff", "store", "schema", "doctor")
+
+
+def program(arguments: list[str]) -> typer.Typer:
+    """The verbs; only the one that is asked for is imported, as all of them take longer than a build with no changes."""
+    app = typer.Typer(
+        name="ovenbird",
+        help="Bakes a folder of stages into a bootable, read-only, self-healing operating system.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def options(  # pyright: ignore[reportUnusedFunction]
+        version: bool = typer.Option(False, "--version", help="Print the version."),
+    ) -> None:
+        if version:
+            print(f"ovenbird {__version__}")
+            raise typer.Exit
+
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    for verb in [asked] if asked in VERBS else VERBS:
+        module = import_module(f"ovenbird.cli.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
+
+
+def main() -> None:
+    """Run a command; every error that a user can meet ends as one clear message and an exit code."""
+    # An end by a service manager is an interruption like Ctrl-C: everything in a context manager is left properly.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        program(sys.argv[1:])(standalone_mode=True)
+    except OvenbirdError as error:
+        complain(error)
+    except KeyboardInterrupt:
+        print("\nStopped. Nothing is left half-made; the same command goes on from here.", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # Whoever read our output has gone, as `head` does.
+        sys.exit(ExitCode.FAILED)
+    except OSError as error:
+        complain(from_os_error(error))
+
+
+def complain(error: OvenbirdError) -> None:
+    """Print an error and what to do next, and exit with its code."""
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"  help: {error.hint}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
