@@ -33,7 +33,8 @@ Action = Reboot | PowerOff
 
 def decode_request(line: bytes) -> Action:
     """The request on a line. Raises msgspec.DecodeError (msgspec.ValidationError among them) for anything else."""
-    return msgspec.json.decode(line, type=Action)
+    action: Action = msgspec.json.decode(line, type=Action)
+    return action
 
 
 def encode(message: Request | Answer) -> bytes:
