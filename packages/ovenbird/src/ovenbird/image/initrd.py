@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import gzip
+import io
 import lzma
 import stat
 import tempfile
@@ -158,15 +159,13 @@ def write_initrd(
     """
     index = ModuleIndex.read(modules)
     chosen = index.closure(wanted)
-    with tempfile.NamedTemporaryFile(dir=out.parent) as archive, replacing(out) as packed:
-        with cpio.Writer(archive.file, mtime=epoch) as writer:
-            _write_system(writer, busybox)
-            _write_modules(writer, kernel_version, modules, index, chosen)
-        archive.flush()
-        run(
-            ["zstd", f"-{LEVEL}", "--single-thread", "--no-progress", "-qf", archive.name, "-o", packed],
-            what="packing the initrd",
-        )
+    archive = io.BytesIO()
+    with cpio.Writer(archive, mtime=epoch) as writer:
+        _write_system(writer, busybox)
+        _write_modules(writer, kernel_version, modules, index, chosen)
+    with replacing(out) as beside, beside.open("wb") as packed:
+        # From a pipe and in one thread: the result depends on the bytes alone.
+        run(["zstd", f"-{LEVEL}", "--single-thread", "-qc"], stdin=archive.getvalue(), stdout=packed, what="the initrd")
 
 
 def _write_system(writer: cpio.Writer, busybox: Path) -> None:
