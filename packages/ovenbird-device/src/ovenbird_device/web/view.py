@@ -71,7 +71,7 @@ def meters(overview: Overview) -> list[Meter]:
             f"{overview.cpus} {'core' if overview.cpus == 1 else 'cores'}; "
             f"{overview.load[1]:.2f} over 5 min, {overview.load[2]:.2f} over 15",
             min(1.0, busy),
-            _level(busy, 0.8, 1.5),
+            _level(busy, 1.0, 2.0),
         )
     ]
     memory = overview.memory
@@ -85,7 +85,7 @@ def meters(overview: Overview) -> list[Meter]:
         scale = max(0.0, min(1.0, (hottest.celsius - 20) / 70))
         found.append(Meter("Temperature", f"{hottest.celsius:.1f}", "°C", note, scale, _level(hottest.celsius, 70, 82)))
     else:
-        found.append(Meter("Temperature", "none", "", "This machine has no sensor.", None, "calm"))
+        found.append(Meter("Temperature", "No sensor", "", "Virtual machines have none.", None, "calm"))
     data = overview.data
     share = data.used / data.total if data.total else None
     value, unit = size(data.used)
@@ -119,11 +119,11 @@ def strata(overview: Overview) -> list[Stratum]:
 
 def headline(overview: Overview) -> str:
     """The one sentence on how the device is."""
-    chamber = f"slot {overview.slot}" if overview.slot else "an unknown slot"
+    slot = f"slot {overview.slot}" if overview.slot else "an unknown slot"
     if overview.data.state == "degraded":
-        return f"Up from {chamber}, but without its data."
+        return f"Running from {slot}, without its data."
     if overview.trial:
-        return f"On trial in {chamber}."
+        return f"Trying out {slot}."
     if overview.data.state == "repaired":
-        return f"Snug in {chamber}, after a small repair."
-    return f"Snug in {chamber}." if overview.slot else "Up and answering."
+        return f"Running from {slot}, after repairing its data."
+    return f"Running from {slot}, all is well." if overview.slot else "Up and answering."
