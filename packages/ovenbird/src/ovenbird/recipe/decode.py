@@ -78,7 +78,7 @@ class Decoder:
     def unknown(self, node: Node, key: str, label: str, names: Iterable[str]) -> str | None:
         """Notes a key that the model has not; returns the one that was probably meant."""
         place = f" in [{label}]" if label else ""
-        what = "section" if not label and node.table is not None else "key"
+        what = "section" if not label and (node.table is not None or node.items) else "key"
         near = nearest(key, names)
         self.wrong(node, f"unknown {what} `{key[:80]}`{place}", did_you_mean(key, names))
         return near

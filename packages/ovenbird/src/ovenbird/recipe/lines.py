@@ -101,7 +101,7 @@ class _Walk:
             self.skip(_BLANK)
             if self.peek() in ("'", '"'):
                 raw = self.skip(_STRING)
-                found.append(tomllib.loads(f"key = {raw}")["key"] if "\\" in raw else raw[1:-1])
+                found.append(_unescaped(raw) if raw[:1] == '"' and "\\" in raw else raw[1:-1])
             else:
                 found.append(self.skip(_BARE_KEY))
             self.skip(_BLANK)
@@ -165,6 +165,13 @@ class _Walk:
             self.pair(path)
             if self.at == before:
                 return
+
+
+def _unescaped(quoted: str) -> str:
+    try:
+        return str(tomllib.loads(f"key = {quoted}")["key"])
+    except tomllib.TOMLDecodeError:  # then the text was no TOML, and nobody will ask for this key
+        return quoted[1:-1]
 
 
 def find_lines(text: str) -> dict[Path, int]:

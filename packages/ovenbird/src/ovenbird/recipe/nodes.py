@@ -19,6 +19,7 @@ _TOML_PLACE: Final = re.compile(
     r"^(?P<message>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$", re.DOTALL
 )
 _INTEGER_LIMIT: Final = 1 << 63  # TOML promises 64 bits; Python would take more, and then cannot print them
+_DEPTH_LIMIT: Final = 64
 _LARGEST: Final = 4 << 20
 """Bytes of the largest file that can be a recipe; far above any, so that a wrong name is not read for minutes."""
 
@@ -107,6 +108,8 @@ def _toml_line(message: str, source: str) -> int | None:
 
 
 def _nodes(value: object, file: Path, places: dict[lines.Path, int], path: lines.Path, line: int) -> Node:
+    if len(path) > _DEPTH_LIMIT:
+        raise RecursionError
     line = places.get(path, line)
     if isinstance(value, dict):
         table = cast("dict[str, object]", value)

@@ -80,7 +80,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     names = list(known)
     plain = {candidate.lower().replace("-", "_"): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1, cutoff=0.6 if len(name) > 3 else 0.5)
     return plain[close[0]] if close else None
 
 
