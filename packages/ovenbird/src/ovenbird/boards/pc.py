@@ -6,7 +6,7 @@ graphics are not in it: they are loaded by the running system.
 
 from __future__ import annotations
 
-from ovenbird.boards.board import AMD64, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
+from ovenbird.boards.board import AMD64, EMULATED_CPU, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
 
 DISKS = (
     "ahci", "ata_piix", "ata_generic", "sd_mod", "nvme", "vmd",
@@ -30,7 +30,7 @@ BOARD = Board(
     virtual=VirtualMachine(
         program="qemu-system-x86_64",
         machine="q35",
-        cpu="max",
+        cpu=EMULATED_CPU,
         memory="1G",
         disk="ide-hd",
         network="e1000e",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovenbird.boards.board import AMD64, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
+from ovenbird.boards.board import AMD64, EMULATED_CPU, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
 
 BOARD = Board(
     name="vm",
@@ -23,7 +23,7 @@ BOARD = Board(
     virtual=VirtualMachine(
         program="qemu-system-x86_64",
         machine="q35",
-        cpu="max",
+        cpu=EMULATED_CPU,
         memory="1G",
         disk="virtio-blk-pci",
         network="virtio-net-pci",

@@ -107,6 +107,11 @@ class Machine:
                 run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.resolve(), layer, str(size)])
                 self._disks.append((layer, "qcow2"))
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the first disk outlives the machine."""
+        return self._keep is not None
+
     # --- power ---
 
     @property
