@@ -35,7 +35,7 @@ COPY files/ /
 RUN set -eu; \\
     python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /{HOME}; \\
     if [ -d /usr/lib/sysusers.d ]; then systemd-sysusers; fi; \\
-    systemctl preset $(cd /{HOME}/ovenbird_device/units && ls *.service *.socket *.timer 2>/dev/null); \\
+    cd /{HOME}/ovenbird_device/units; systemctl preset $(ls | grep -E '\\.(service|socket|timer|path)$'); \\
     systemctl enable systemd-networkd systemd-resolved systemd-timesyncd; \\
     systemctl set-default multi-user.target
 """
@@ -79,20 +79,22 @@ def lay_out_device(
         shutil.copyfile(source, target)
         target.chmod(0o644)
     units = home / "ovenbird_device" / "units"
-    for pattern, folder in (
-        ("*.service", "systemd/system"), ("*.socket", "systemd/system"), ("*.timer", "systemd/system"),
-        ("*.target", "systemd/system"), ("*.preset", "systemd/system-preset"), ("*.sysusers", "sysusers.d"),
-        ("*.tmpfiles", "tmpfiles.d"), ("*.network", "systemd/network"),
-    ):  # fmt: skip
-        for file in sorted(units.glob(pattern)):
-            suffix = {".sysusers": ".conf", ".tmpfiles": ".conf"}.get(file.suffix, file.suffix)
-            target = root / "usr/lib" / folder / f"{file.stem}{suffix}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+    for file in sorted(units.iterdir()):
+        target = root / "usr/lib" / _place(file.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
     shutil.copytree(kernel.modules, root / "usr/lib/modules" / kernel.version, symlinks=True)
     for name in ("data", "boot"):
         (root / name).mkdir()
     settle(root, epoch)
+
+
+def _place(name: str) -> str:
+    """Where a file of the units folder belongs below /usr/lib: "ovenbird.sysusers.conf" in sysusers.d, and so on."""
+    for kind in ("sysusers", "tmpfiles"):
+        if name.endswith(f".{kind}.conf"):
+            return f"{kind}.d/{name.removesuffix(f'.{kind}.conf')}.conf"
+    return f"systemd/system-preset/{name}" if name.endswith(".preset") else f"systemd/system/{name}"
 
 
 def _install_libraries(home: Path, architecture: str, python: str, on_line: Callable[[str], None] | None) -> None:
