@@ -6,22 +6,27 @@ an idle agent does nothing at all.
 """
 
 import argparse
+import errno
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from .facts.overview import Places, Reader
-from .web.app import build
-from .web.settings import Settings, parse_hosts, parse_networks
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end. Returns the exit code."""
     options = _parse(arguments)
+    try:
+        listener = listen(options.address, options.port)
+    except OSError as error:
+        print(f"ovenbird-agent: cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    # Imported only now: the socket is open already, so a visitor during the start waits instead of being refused.
+    from .facts.overview import Places, Reader
+    from .web.serve import serve
+    from .web.settings import Settings, parse_hosts, parse_networks
+
     runtime: Path = options.runtime
     places = Places(
         image=options.image,
@@ -41,44 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"ovenbird-agent: --allow: {error}", file=sys.stderr)
         return 2
-    try:
-        listener = listen(options.address, options.port)
-    except OSError as error:
-        print(f"ovenbird-agent: cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
-        return 1
-    reader = Reader(places)
-    config = uvicorn.Config(
-        build(settings, reader),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nobody stands in front: a client must not choose its own address
-        limit_concurrency=64,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=16 * 1024,
-    )
-    _Server(config, reader).run(sockets=[listener])
+    with listener:
+        serve(listener, settings, Reader(places))
     return 0
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that notes when it first answered and tells systemd that it is ready."""
-
-    def __init__(self, config: uvicorn.Config, reader: Reader) -> None:
-        super().__init__(config)
-        self._reader = reader
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to answer."""
-        await super().startup(sockets)
-        self._reader.mark_ready()
-        notify("READY=1")
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -90,21 +60,11 @@ def listen(address: str, port: int) -> socket.socket:
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
         except OSError as error:
-            if isinstance(error, PermissionError):
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 raise
             return socket.create_server(("0.0.0.0", port), backlog=128)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.create_server((address, port), family=family, backlog=128)
-
-
-def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); nothing where systemd does not ask."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
-        link.connect("\0" + path[1:] if path.startswith("@") else path)
-        link.sendall(state.encode())
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -45,6 +45,10 @@ class Site:
         self._kept: tuple[float, Overview] | None = None
         self._asking = asyncio.Lock()
 
+    def prepare(self) -> None:
+        """Load and compile the templates, so that the first visitor does not wait for it."""
+        self._pages.prepare()
+
     def routes(self) -> list[Route]:
         """Every URL of the device."""
         return [
@@ -99,7 +103,10 @@ class Site:
             return self._pages.login(request, target=_local(request.query_params.get("next", "/")))
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
             raise HTTPException(415, "Sign in with a form, or send the password by HTTP Basic with each request.")
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+        try:
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+        except ValueError as error:
+            raise HTTPException(400, "That is not the sign-in form.") from error
         target = _local(form.get("next", ["/"])[-1])
         verdict = await self._auth.check(sender(request), form.get("password", [""])[-1])
         if verdict == "right":
@@ -193,9 +200,8 @@ def _local(target: str) -> str:
     return target
 
 
-def build(settings: Settings, reader: Reader) -> ASGIApp:
+def build(site: Site, settings: Settings) -> ASGIApp:
     """The whole application behind its guard."""
-    site = Site(settings, reader)
     app = Starlette(routes=site.routes(), exception_handlers={HTTPException: site.failed, 500: site.failed})
     app.router.redirect_slashes = False
     return Guard(app, settings)

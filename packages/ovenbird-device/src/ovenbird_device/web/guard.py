@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .negotiate import refusal
@@ -30,10 +31,6 @@ SECURITY_HEADERS = {
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class BodyTooLargeError(Exception):
-    """A body without a declared length grew beyond the limit."""
-
-
 class Guard:
     """ASGI middleware around the whole application."""
 
@@ -46,12 +43,9 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        started = False
 
         async def send_guarded(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 answer = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     answer[name] = value
@@ -63,12 +57,7 @@ class Guard:
             status, text, hint = trouble
             await refusal(headers, status, text, hint)(scope, receive, send_guarded)
             return
-        try:
-            await self._app(scope, _counted(receive, self._settings.body_limit), send_guarded)
-        except BodyTooLargeError:
-            if started:
-                raise
-            await refusal(headers, 413, "That is too large.", "")(scope, receive, send_guarded)
+        await self._app(scope, _counted(receive, self._settings.body_limit), send_guarded)
 
     def _trouble(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         """Why a request is refused before its body is read: status, sentence, hint. None to let it pass."""
@@ -112,7 +101,7 @@ def _same_origin(headers: Headers, host: str) -> bool:
 
 
 def _counted(receive: Receive, limit: int) -> Callable[[], Any]:
-    """`receive`, raising BodyTooLargeError once a body of undeclared length has passed the limit."""
+    """`receive`, answering 413 once a body of undeclared length has passed the limit."""
     taken = 0
 
     async def counted() -> Message:
@@ -121,7 +110,7 @@ def _counted(receive: Receive, limit: int) -> Callable[[], Any]:
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
             if taken > limit:
-                raise BodyTooLargeError
+                raise HTTPException(413, "That is too large.")
         return message
 
     return counted

@@ -1,0 +1,59 @@
+"""Runs the web face: uvicorn, set up for one small process, and what happens once it answers."""
+
+import asyncio
+import os
+import socket
+
+import uvicorn
+
+from ..facts.overview import Reader
+from .app import Site, build
+from .settings import Settings
+
+
+def serve(listener: socket.socket, settings: Settings, reader: Reader) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT."""
+    site = Site(settings, reader)
+    config = uvicorn.Config(
+        build(site, settings),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody stands in front: a client must not choose its own address
+        limit_concurrency=64,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    _Server(config, site, reader).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that notes when it first answered, tells systemd, and then prepares the pages in the background."""
+
+    def __init__(self, config: uvicorn.Config, site: Site, reader: Reader) -> None:
+        super().__init__(config)
+        self._site = site
+        self._reader = reader
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer."""
+        await super().startup(sockets)
+        self._reader.mark_ready()
+        notify("READY=1")
+        asyncio.get_running_loop().run_in_executor(None, self._site.prepare)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing where systemd does not ask."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.connect("\0" + path[1:] if path.startswith("@") else path)
+        link.sendall(state.encode())
