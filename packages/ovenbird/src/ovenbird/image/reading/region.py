@@ -23,7 +23,7 @@ class Content(StrEnum):
     INITRD = "initrd"
     KERNEL = "kernel"
     EMPTY = "empty"
-    UNKNOWN = "unknown"
+    UNKNOWN = "raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import IO, Final
 
 from ovenbird.errors import ImageError
-from ovenbird.image.reading.programs import reading
+from ovenbird.image.reading.programs import reading_file
 from ovenbird.image.reading.region import CHUNK, Region
 
 _SUPERBLOCK: Final = struct.Struct("<4sIIIIHHHHHHQQ")
@@ -117,9 +118,12 @@ def walk(region: Region, *, keep: Callable[[str], bool] = lambda _: False, data:
     """
     where = str(region.path)
     expected = superblock(region).inodes
-    options = ["-quiet", "-no-progress", "-offset", str(region.offset), "-pf", "/dev/stdout"]
-    command = ["unsquashfs", *options, str(region.path.resolve())]
-    with reading(command, where=where, what="the root image", whole=data) as stream:
+
+    def command(pipe: Path) -> list[str | Path]:
+        options = ["-quiet", "-no-progress", "-offset", str(region.offset), "-pf"]
+        return ["unsquashfs", *options, pipe, region.path.resolve()]
+
+    with reading_file(command, where=where, what="the root image", whole=data) as stream:
         entries, places = _definitions(stream, where)
         if sum(not entry.same_as for entry in entries.values()) != expected:
             raise ImageError(
