@@ -176,7 +176,8 @@ def test_the_frame(wrong: Wrong, text: str, line: int | None, message: str, hint
 def test_all_independent_errors_come_together(wrong: Wrong) -> None:
     problems = wrong(
         IMAGE.replace("hello", "Hello")
-        + "[disk]\nroot = '1Q'\nbot = '1G'\n[build]\nstages = ['oss', './mine', { use = 'ssh', port = 'x', user = 7 }]\n"
+        + "[disk]\nroot = '1Q'\nbot = '1G'\n"
+        + "[build]\nstages = ['oss', './mine', { use = 'ssh', port = 'x', user = 7 }]\n"
     )
     assert [problem.line for problem in problems] == [2, 6, 7, 9, 9, 9, 9]
 

@@ -27,7 +27,7 @@ components = ["main"]
 keyrings = ["common.toml"]
 sources = ["deb http://x.example.org/ y z"]
 [build]
-stages = ["os", { use = "ssh", keys = "*.toml", port = 22 }, { use = "users", name = "x", groups = ["a", "b"] }, "./mine"]
+stages = ["os", { use = "ssh", keys = "*.toml", port = 22 }, { use = "users", name = "x", groups = ["a"] }, "./mine"]
 [disk]
 root = "512M"
 compression_level = 6
@@ -59,18 +59,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loads_or_tells(folder: Path, raw: bytes) -> None:
     (folder / "ovenbird.toml").write_bytes(raw)
+    found: RecipeError | None = None
     try:
         load(folder)
-    except RecipeProblemsError as error:
-        assert error.problems
+    except RecipeError as error:
+        found = error
+    if isinstance(found, RecipeProblemsError):
+        assert found.problems
         rows = raw.count(b"\n") + 1
-        for problem in error.problems:
+        for problem in found.problems:
             assert problem.message
             assert problem.file is not None
             assert problem.file.name != "ovenbird.toml" or problem.line is None or 1 <= problem.line <= rows
-            assert "\0" not in str(problem)
-    except RecipeError as error:
-        assert error.message
+            assert f"{problem.message}{problem.hint}".isprintable()
+    elif found is not None:
+        assert found.message
 
 
 def test_the_good_one_is_good(folder: Path) -> None:
@@ -132,13 +135,11 @@ _KEYS = st.sampled_from(["name", "x", "include", "'é'", '""', "use", "build.sta
 
 
 @given(st.text(max_size=100))
-@settings(deadline=None)
 def test_any_text(folder: Path, text: str) -> None:
     loads_or_tells(folder, text.encode(errors="surrogatepass"))
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None)
 def test_any_bytes(folder: Path, raw: bytes) -> None:
     loads_or_tells(folder, raw)
 
@@ -146,7 +147,7 @@ def test_any_bytes(folder: Path, raw: bytes) -> None:
 @given(
     st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 12), st.text(max_size=6)), min_size=1, max_size=4)
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=150)
 def test_a_mutated_recipe(folder: Path, edits: list[tuple[int, int, str]]) -> None:
     text = GOOD
     for at, cut, put in edits:
@@ -156,9 +157,9 @@ def test_a_mutated_recipe(folder: Path, edits: list[tuple[int, int, str]]) -> No
 
 @given(st.lists(st.tuples(st.integers(0, GOOD.count("\n") - 1), _VALUES), min_size=1, max_size=4))
 @example([(0, "['ovenbird.toml']")])
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=150)
 def test_other_values(folder: Path, changes: list[tuple[int, str]]) -> None:
-    lines = GOOD.splitlines()
+    lines: list[str] = list(GOOD.splitlines())
     for number, value in changes:
         key, equals, _ = lines[number].partition(" = ")
         if equals:
@@ -167,25 +168,24 @@ def test_other_values(folder: Path, changes: list[tuple[int, str]]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, GOOD.count("\n")), _KEYS, _VALUES), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=80)
 def test_other_keys(folder: Path, changes: list[tuple[int, str, str]]) -> None:
-    lines = GOOD.splitlines()
+    lines: list[str] = list(GOOD.splitlines())
     for number, key, value in changes:
         lines.insert(number, f"{key} = {value}")
     loads_or_tells(folder, "\n".join(lines).encode())
 
 
-@given(
-    st.text(alphabet=st.sampled_from("[]parametersx=.\"'typedefaultstringfilechoices \n#"), max_size=80),
-    _VALUES,
-    _VALUES,
-)
-@settings(deadline=None, max_examples=200)
-def test_any_stage_toml(folder: Path, text: str, default: str, value: str) -> None:
+_TOML_SIGNS = st.sampled_from("[]parametersx=.\"'typedefaultstringfilechoices \n#")
+_KINDS = st.sampled_from(["string", "integer", "list", "file", "files", "choice", "boolean"])
+
+
+@given(st.text(alphabet=_TOML_SIGNS, max_size=80), _KINDS, _VALUES, _VALUES)
+@settings(max_examples=200)
+def test_any_stage_toml(folder: Path, text: str, kind: str, default: str, value: str) -> None:
     stage = folder / "own"
     stage.mkdir(exist_ok=True)
     (stage / "Containerfile.part").write_text("RUN true\n")
-    for kind in ("string", "integer", "list", "file", "files", "choice", "boolean"):
-        (stage / "stage.toml").write_text(f'[parameters.x]\ntype = "{kind}"\ndefault = {default}\n{text}')
-        recipe = f'[image]\nname="a"\nversion="1"\nboard="vm"\n[build]\nstages=[{{use="./own",x={value}}}]\n'
-        loads_or_tells(folder, recipe.encode())
+    (stage / "stage.toml").write_text(f'[parameters.x]\ntype = "{kind}"\ndefault = {default}\n{text}')
+    recipe = f'[image]\nname="a"\nversion="1"\nboard="vm"\n[build]\nstages=[{{use="./own",x={value}}}]\n'
+    loads_or_tells(folder, recipe.encode())

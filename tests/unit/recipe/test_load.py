@@ -42,7 +42,7 @@ def test_everything(write: Write) -> None:
 name = "kiosk-1"
 version = "2.0.0-rc.1+5"
 board = "pc"
-description = "Shows things – always"
+description = "Shows things: always"
 [base]
 distribution = "debian"
 release = "bookworm"

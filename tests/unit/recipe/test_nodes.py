@@ -113,19 +113,19 @@ def expected(first: Plain, later: Plain) -> Plain:
 
 
 @given(_TABLES, _TABLES)
-@settings(deadline=None)
+@settings(max_examples=60)
 def test_tables_merge_lists_append_later_wins(first: Plain, later: Plain) -> None:
     assert merged(first, later) == expected(first, later)
 
 
 @given(_TABLES, _TABLES, _TABLES)
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_merging_is_associative(one: Plain, two: Plain, three: Plain) -> None:
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
 
 
 @given(_TABLES)
-@settings(deadline=None)
+@settings(max_examples=30)
 def test_nothing_is_the_neutral_element(table: Plain) -> None:
     assert merged({}, table) == table == merged(table, {})
 
@@ -147,7 +147,6 @@ def test_other_kinds_do_not_merge(first: Plain, later: Plain, message: str) -> N
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None)
 def test_any_text_gives_nodes_or_one_problem(text: str) -> None:
     try:
         raw = text.encode()

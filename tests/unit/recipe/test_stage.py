@@ -1,4 +1,4 @@
-"""Stages: their parameters become the texts of `ARG`s and files of the context, and what is wrong is told in its file."""
+"""Stages: parameters become the texts of `ARG`s and files of the context; what is wrong is told in its own file."""
 
 from __future__ import annotations
 

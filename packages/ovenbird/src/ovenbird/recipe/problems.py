@@ -55,7 +55,7 @@ class Problems:
 
     def add(self, message: str, *, file: Path | None, line: int | None = None, hint: str | None = None) -> None:
         """Notes one problem; the same one again (a file that is included twice) is not repeated."""
-        problem = Problem(message, file, line, hint)
+        problem = Problem(_printable(message), file, line, hint and _printable(hint))
         if problem not in self.found:
             self.found.append(problem)
 
@@ -64,6 +64,13 @@ class Problems:
         if self.found:
             order = {file: index for index, file in reversed(list(enumerate(problem.file for problem in self.found)))}
             raise RecipeProblemsError(sorted(self.found, key=lambda problem: (order[problem.file], problem.line or 0)))
+
+
+def _printable(text: str) -> str:
+    """The text with control characters spelt out: what a recipe quotes must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def shown(path: Path) -> str:

@@ -55,7 +55,7 @@ def stock_stages(stock: Path = STOCK) -> dict[str, StageFile]:
 def _tidy(value: Schema) -> None:
     """One key's schema as TOML has it: sizes as texts, no null (leaving a key out is what it means)."""
     if value.get("pattern") == PATTERN:
-        value["default"] = format_size(value["default"])
+        value |= {"type": "string", "default": format_size(value["default"])}
     if "$ref" in value or value.get("default", ...) is None:
         value.pop("default", None)
     if {"type": "null"} in value.get("anyOf", []):
