@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from types import FrameType
 
@@ -17,7 +19,7 @@ VERBS = ("new", "check", "build", "run", "shell", "inspect", "extract", "diff", 
 
 
 def program(arguments: list[str]) -> typer.Typer:
-    """The verbs; only the one that is asked for is imported, as all of them take longer than a build with no changes."""
+    """The verbs. Only the one that is asked for is imported: all of them take longer than a build without changes."""
     app = typer.Typer(
         name="ovenbird",
         help="Bakes a folder of stages into a bootable, read-only, self-healing operating system.",
@@ -39,10 +41,27 @@ def program(arguments: list[str]) -> typer.Typer:
     for verb in [asked] if asked in VERBS else VERBS:
         module = import_module(f"ovenbird.cli.{verb}")
         if hasattr(module, "app"):
+            for command in module.app.registered_commands:
+                command.callback = _stoppable(command.callback)
             app.add_typer(module.app, name=verb)
         else:
-            app.command(verb)(getattr(module, verb))
+            app.command(verb)(_stoppable(getattr(module, verb)))
     return app
+
+
+class _Stopped(BaseException):
+    """Ctrl-C, by a name that the command line library does not answer by itself."""
+
+
+def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
+    @wraps(verb)
+    def run(*arguments: object, **options: object) -> None:
+        try:
+            verb(*arguments, **options)
+        except KeyboardInterrupt as stop:
+            raise _Stopped from stop
+
+    return run
 
 
 def main() -> None:
@@ -50,10 +69,10 @@ def main() -> None:
     # An end by a service manager is an interruption like Ctrl-C: everything in a context manager is left properly.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        program(sys.argv[1:])(standalone_mode=True)
+        program(sys.argv[1:])()
     except OvenbirdError as error:
         complain(error)
-    except KeyboardInterrupt:
+    except _Stopped:
         print("\nStopped. Nothing is left half-made; the same command goes on from here.", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:

@@ -18,6 +18,7 @@ def run(
     ] = None,
     console: Annotated[bool, typer.Option("--console", help="Show the serial console here; Ctrl-] leaves.")] = False,
     display: Annotated[bool, typer.Option("--display", help="Open a window with the machine's screen.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Wait until the page answers, then switch off.")] = False,
     password: Annotated[
         str | None, typer.Option(help="The device's password (default: a new one).", envvar="OVENBIRD_PASSWORD")
     ] = None,
@@ -43,11 +44,12 @@ def run(
                 terminal.attach(session.machine.connect_console())
             else:
                 timings = session.wait_for_page(progress)
-                for line in session.instructions(timings):
+                for line in [f"up after {timings.total:.1f} s: {timings}"] if check else session.instructions(timings):
                     print(line, flush=True)
-                session.wait_until_off()
-                print("The machine has switched itself off.")
-                return
+                if not check:
+                    session.wait_until_off()
+                    print("The machine has switched itself off.")
+                    return
         except KeyboardInterrupt:
             print()
         with progress.step("shutting down (Ctrl-C again cuts the power)"):
