@@ -39,9 +39,13 @@ echo "$timezone" > /etc/timezone
 if [ -n "$keyboard" ]; then
     command -v setupcon > /dev/null ||
         fail "keyboard $keyboard needs the package console-setup: add \"console-setup\" to packages in [base]"
+    # setupcon takes whatever it is given; the list of layouts knows better.
+    awk -v wanted="$keyboard" '/^!/ { layouts = $2 == "layout" } layouts && $1 == wanted { found = 1 } END { exit !found }' \
+        /usr/share/X11/xkb/rules/base.lst ||
+        fail "there is no keyboard layout $keyboard (see /usr/share/X11/xkb/rules/base.lst for the names)"
     printf 'XKBMODEL="pc105"\nXKBLAYOUT="%s"\nXKBVARIANT=""\nXKBOPTIONS=""\nBACKSPACE="guess"\n' "$keyboard" \
         > /etc/default/keyboard
     echo "KEYMAP=$keyboard" > /etc/vconsole.conf
     # The compiled key map: a device would otherwise compile it at every boot, as its /etc starts empty.
-    setupcon --save-only || fail "there is no keyboard layout $keyboard"
+    setupcon --save-only
 fi
