@@ -1,6 +1,7 @@
 """Starts the real agent, as the device does, on a free port of the loopback with state of its own."""
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ class Device:
     folder: Path
     process: subprocess.Popen[bytes]
     port: int
-    stewards: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    stewards: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     @property
     def url(self) -> str:
@@ -57,6 +58,7 @@ class Device:
         script.chmod(0o755)
         path = self.folder / "run/ovenbird/steward.sock"
         command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.steward", "--socket", str(path), "--idle", "60"]
+        command += ["--user", pwd.getpwuid(os.geteuid()).pw_name]
         environment = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
         self.stewards.append(subprocess.Popen(command, env=environment))
         wait_for(path.exists)

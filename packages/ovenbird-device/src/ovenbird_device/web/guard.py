@@ -28,6 +28,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_HEADER_LIMIT = 16 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -68,6 +69,8 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not settings.knows_host(hosts[0]):
             return 403, "This device does not go by that name.", "Use its address, its host name, or NAME.local."
+        if sum(len(name) + len(value) for name, value in headers.raw) > _HEADER_LIMIT:
+            return 431, "Those headers are too large.", ""  # h11's own limit lets a header pass that came in one piece
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > settings.body_limit:
             return 413, "That is too large.", f"At most {settings.body_limit} bytes are taken here."
