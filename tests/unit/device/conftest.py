@@ -61,7 +61,7 @@ class Device:
         command += ["--user", pwd.getpwuid(os.geteuid()).pw_name]
         environment = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
         self.stewards.append(subprocess.Popen(command, env=environment))
-        wait_for(path.exists)
+        wait_for(lambda: listens(path))
 
 
 def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
@@ -70,6 +70,12 @@ def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
     while not what():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as link:
+        return link.connect_ex(str(path)) == 0
 
 
 def free_port() -> int:

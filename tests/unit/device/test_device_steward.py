@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from ovenbird_device.steward import client, protocol
 
-from .conftest import wait_for
-
+from .conftest import listens, wait_for
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 REBOOT = b'{"action":"reboot"}\n'
@@ -39,7 +38,7 @@ class Running:
         command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.steward", "--socket", str(self.path), *extra]
         environment = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
         self.process = subprocess.Popen(command, env=environment)
-        wait_for(self.path.exists)
+        wait_for(lambda: listens(self.path))
 
     def say(self, data: bytes) -> protocol.Answer:
         """Send bytes, take the answer."""
@@ -161,10 +160,12 @@ def test_systemd_socket_is_taken(tmp_path: Path) -> None:
     """As systemd does it: descriptor 3, LISTEN_PID and LISTEN_FDS."""
     path = tmp_path / "steward.sock"
     script = (
-        "import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + '.new'); s.listen(); "
-        "os.rename(sys.argv[1] + '.new', sys.argv[1]); "
-        "os.dup2(s.fileno(), 3); os.set_inheritable(3, True); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'ovenbird_device.steward', '--idle', '0.5', '--user', sys.argv[2]])"
+        "import os, socket, sys; s = socket.socket(socket.AF_UNIX); "
+        "s.bind(sys.argv[1] + '.new'); s.listen(); os.rename(sys.argv[1] + '.new', sys.argv[1]); "
+        "os.dup2(s.fileno(), 3); os.set_inheritable(3, True); "
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
+        "options = ['--idle', '0.5', '--user', sys.argv[2]]; "
+        "os.execv(sys.executable, [sys.executable, '-m', 'ovenbird_device.steward', *options])"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(path), ME])
     wait_for(path.exists)
