@@ -79,6 +79,6 @@ OVMF = (
 )
 # Booting by BIOS and by UEFI; the names are those of bookworm and of trixie.
 GRUB_PACKAGES = ("grub-efi-amd64-bin", "grub-pc-bin")
-# What our root needs whatever it is on: the file systems of root, data and /etc. The checksums are ext4's: named, since
-# the kernel asks for them by a name that only modprobe's indexes could resolve.
-FILE_SYSTEMS = ("squashfs", "overlay", "ext4", "crc32c_generic", "crc32c_intel")
+# What our root needs whatever it is on: the file systems of root, data and /etc, and the checksum that ext4 asks the
+# kernel's crypto interface for.
+FILE_SYSTEMS = ("squashfs", "overlay", "ext4", "crc32c_generic")

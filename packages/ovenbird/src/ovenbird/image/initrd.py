@@ -7,7 +7,6 @@ packs better, and the device's busybox need not know xz) and packed with zstd, w
 
 from __future__ import annotations
 
-import fnmatch
 import gzip
 import io
 import lzma
@@ -24,7 +23,22 @@ from ovenbird_device.format import cpio
 
 INIT = Path(__file__).with_name("init")
 LEVEL = 19  # of zstd: the smallest without asking for more memory at boot; takes about a second
-FOLDERS = ("bin", "dev", "etc", "held", "lib", "lib/modules", "proc", "run", "sbin", "sys", "sysroot")
+FOLDERS = (
+    "bin",
+    "dev",
+    "etc",
+    "held",
+    "held/var",
+    "held/var/lib",
+    "held/var/lib/dpkg",
+    "lib",
+    "lib/modules",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "sysroot",
+)
 # What `init` calls by name. A debug shell has all of busybox.
 APPLETS = (
     "cat", "chmod", "chown", "chroot", "cp", "cut", "find", "grep", "hexdump", "kill", "mkdir", "modprobe", "mount",
@@ -45,7 +59,7 @@ class ModuleIndex:
     soft: dict[str, tuple[str, ...]]
     """Name -> modules that it works better or only with, without linking to them."""
     aliases: tuple[tuple[str, str], ...]
-    """Pattern and name of the module that answers to it; those of devices are left out."""
+    """Pattern and name of the module that answers to it."""
 
     @classmethod
     def read(cls, modules: Path) -> ModuleIndex:
@@ -66,9 +80,9 @@ class ModuleIndex:
                 name = canonical(words[1])
                 soft[name] = (*soft.get(name, ()), *(canonical(word) for word in words[2:] if not word.endswith(":")))
         aliases = tuple(
-            (canonical(words[1]), canonical(words[2]))
+            (words[1], canonical(words[2]))
             for words in _lines(modules / "modules.alias")
-            if len(words) == 3 and words[0] == "alias" and ":" not in words[1]
+            if len(words) == 3 and words[0] == "alias"
         )
         builtin = frozenset(module_name(words[0]) for words in _lines(modules / "modules.builtin") if words)
         return cls(files, needs, builtin, soft, aliases)
@@ -80,7 +94,12 @@ class ModuleIndex:
             return (name,)
         if name in self.builtin:
             return ()
-        return tuple(dict.fromkeys(module for pattern, module in self.aliases if fnmatch.fnmatchcase(name, pattern)))
+        return tuple(dict.fromkeys(module for pattern, module in self.aliases if canonical(pattern) == name))
+
+    def device_aliases(self, chosen: Iterable[str]) -> list[tuple[str, str]]:
+        """The patterns of devices that the chosen modules drive, each with its module."""
+        names = set(chosen)
+        return [(pattern, name) for pattern, name in self.aliases if name in names and ":" in pattern]
 
     def closure(self, wanted: Iterable[str]) -> list[str]:
         """All modules that are needed to load the wanted ones, those included, each after what it needs."""
@@ -184,7 +203,11 @@ def _write_system(writer: cpio.Writer, busybox: Path) -> None:
 def _write_modules(
     writer: cpio.Writer, kernel_version: str, modules: Path, index: ModuleIndex, chosen: Sequence[str]
 ) -> None:
-    """The modules, all in one folder, with an index of their own; `wanted` is what init loads, in this order."""
+    """The modules, all in one folder, with indexes of their own.
+
+    What drives no device is in the list `always`; all names are in `devices`, for when the ones that match the devices
+    at hand do not bring up the root.
+    """
     folder = f"lib/modules/{kernel_version}"
     writer.directory(folder)
     lines: list[str] = []
@@ -193,4 +216,11 @@ def _write_modules(
         needs = " ".join(f"{module_name(file)}.ko" for file in index.needs[name])
         lines.append(f"{name}.ko:{' ' if needs else ''}{needs}\n")
     writer.file(f"{folder}/modules.dep", "".join(lines).encode())
-    writer.file("lib/modules/wanted", "".join(f"{name}\n" for name in chosen).encode())
+    aliases = index.device_aliases(chosen)
+    text = "".join(f"alias {pattern} {name}\n" for pattern, name in aliases)
+    writer.file(f"{folder}/modules.alias", text.encode())
+    drivers = {name for _, name in aliases}
+    needed = {module_name(file) for name in chosen for file in index.needs[name]}
+    always = [name for name in chosen if name not in drivers and name not in needed]
+    writer.file("lib/modules/always", f"{' '.join(always)}\n".encode())
+    writer.file("lib/modules/devices", f"{' '.join(chosen)}\n".encode())
