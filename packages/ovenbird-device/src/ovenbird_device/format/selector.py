@@ -84,7 +84,10 @@ class State:
             raise SelectorError(f"counters run from 0 to {MOST}")
 
     def prepare(self, slot: Slot) -> State:
-        """Before the first byte of `slot` is overwritten. SelectorError for the active slot."""
+        """Before the first byte of `slot` is overwritten: both copies must have landed by then.
+
+        SelectorError for the active slot.
+        """
         if slot is self.active:
             raise SelectorError(f"slot {slot} is the active one and must not be overwritten")
         return replace(self, trial=None, tries=0, good=self.good - {slot}, failed=self.failed - {slot})
