@@ -1,0 +1,1 @@
+"""The device page in a real Chromium."""
