@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,6 +21,49 @@ def sha256_of(file: Path) -> str:
     """The sha256 of a file's content, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_sparse(file: Path) -> str:
+    """The same for a file that is mostly holes: they are not read, which takes longer than to hash them."""
+    digest = hashlib.sha256()
+    zeros = memoryview(bytes(1 << 20))
+    buffer = memoryview(bytearray(1 << 20))
+    with file.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        place = 0
+        while place < size:
+            begin, end = _next_data(stream.fileno(), place, size)
+            while place < begin:
+                piece = min(begin - place, len(zeros))
+                digest.update(zeros[:piece])
+                place += piece
+            stream.seek(begin)
+            while place < end:
+                piece = stream.readinto(buffer[: min(end - place, len(buffer))])
+                if not piece:
+                    raise OSError(f"{file} became shorter while it was read")
+                digest.update(buffer[:piece])
+                place += piece
+    return digest.hexdigest()
+
+
+def _next_data(number: int, place: int, size: int) -> tuple[int, int]:
+    """Where the next bytes that are no hole begin and end."""
+    try:
+        begin = os.lseek(number, place, os.SEEK_DATA)
+    except OSError:
+        return size, size  # ENXIO: only a hole is left.
+    return begin, os.lseek(number, begin, os.SEEK_HOLE)
+
+
+@contextmanager
+def undisturbed() -> Generator[None]:
+    """Hold Ctrl-C and its like back for the time of the context: for a few renames that belong together."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The one door to other programs: a clean environment, one good error line, and nothing left running.
 
 Every program that Ovenbird starts goes through `run` or `spawn`. Both put the program in a process group of its own
-and end the whole group when the work is interrupted, so that Ctrl-C leaves no process behind.
+and end the whole group when the work is interrupted, so that Ctrl-C leaves no process behind. What `run` starts also
+ends when Ovenbird itself is killed: the kernel sees to that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import os
 import pwd
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -34,6 +36,7 @@ KEPT_VARIABLES = (
 )  # fmt: skip
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LAST_LINES = 20
+PATIENCE = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,27 @@ def spawn(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
+    dies_with_us: bool = False,
 ) -> Generator[subprocess.Popen[bytes]]:
     """Start a program in its own process group and end the whole group on the way out.
 
-    Raises HostError where the program is not installed.
+    With `dies_with_us` the kernel kills it where the thread that started it ends, even by SIGKILL.
+    Raises HostError where the program is not installed, KeyboardInterrupt where `end_all` has been called.
     """
+    if _ending.is_set() and threading.current_thread() is not threading.main_thread():
+        raise KeyboardInterrupt
     words = [str(word) for word in command]
+    environment = clean_environment(env)
+    if dies_with_us:
+        program = shutil.which(words[0], path=environment["PATH"])
+        if program is None:
+            raise HostError(f"{words[0]} is not installed", hint=missing_tool_hint(words[0]))
+        words = ["setpriv", "--pdeathsig", "KILL", "--", program, *words[1:]]
     try:
         process = subprocess.Popen(
             words,
             cwd=cwd,
-            env=clean_environment(env),
+            env=environment,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -120,29 +133,39 @@ def spawn(
 
 
 _live: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
+
+
+@contextmanager
+def nothing_new() -> Generator[None]:
+    """End every program that is running now, in whichever thread, and let other threads start none in this context:
+    what was begun is no longer wanted. The main thread may still tidy up.
+    """
+    _ending.set()
+    try:
+        end_all()
+        yield
+    finally:
+        _ending.clear()
 
 
 def end_all() -> None:
-    """End every program that is running now, in whichever thread: what was begun is no longer wanted."""
+    """End every program that is running now, in whichever thread."""
     for process in list(_live):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
 
 
-def _end_group(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
-    """Ask the group to end, then insist. A group that has already ended is fine."""
+def _end_group(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
+    """Ask the group to end, then insist, with what its leader leaves behind too. An ended program is fine."""
     if process.poll() is not None:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(timeout=patience)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=patience)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
@@ -151,7 +174,7 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: bytes | BinaryIO | None = None,
+    stdin: bytes | IO[bytes] | None = None,
     stdout: BinaryIO | None = None,
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
@@ -187,6 +210,7 @@ def run(
         stdout=stdout if stdout is not None else subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=pass_fds,
+        dies_with_us=True,
     ) as process:
         threads = [
             threading.Thread(target=drain, args=(name, stream), daemon=True)
@@ -201,7 +225,11 @@ def run(
                 process.stdin.close()
         process.wait()
         for thread in threads:
-            thread.join()
+            thread.join(PATIENCE)
+            if thread.is_alive():  # Something that the program left behind holds its output open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                thread.join(PATIENCE)
     completed = Completed(
         tuple(str(word) for word in command), process.returncode, "".join(texts["stdout"]), "".join(texts["stderr"])
     )

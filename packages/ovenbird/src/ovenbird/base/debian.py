@@ -19,6 +19,13 @@ from ovenbird.run import run
 # The priority "required" and apt: the smallest Debian in which packages can be configured.
 START = ("?essential", "apt")
 
+# Mounts and processes of its own, so that nothing is left of either when the build is killed. An ordinary user is root
+# among the subordinate ids, as in every later step, and so may pass through folders that are closed to others.
+APART = (
+    *(() if os.geteuid() == 0 else ("buildah", "unshare", "--")),
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
+)
+
 
 def base_packages(base: Base, more: Sequence[str]) -> list[str]:
     """What apt is asked to install into an empty tree: the start, then the recipe's and the stages' packages."""
@@ -42,6 +49,7 @@ def newest_change(archives: Path) -> int:
 def bake_base(
     out: Path,
     *,
+    scratch: Path,
     base: Base,
     packages: Sequence[str],
     index: Index,
@@ -50,15 +58,15 @@ def bake_base(
     preseed: Sequence[Path],
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Write the tree as a tar to `out`. `archives` holds the files of every resolved package.
+    """Write the tree as a tar to `out`. `archives` holds the files of every resolved package; the tree grows in
+    `scratch`, which is empty again in the end.
 
     Raises CommandError with mmdebstrap's last lines.
     """
-    mode = "root" if os.geteuid() == 0 else "unshare"
     include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
     lists = shlex.quote(str(index.lists))
     command: list[str | Path] = [
-        "mmdebstrap", f"--mode={mode}", "--variant=apt", "--format=tar",
+        *APART, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
         f"--architectures={index.architecture}",
         "--skip=update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
         "--setup-hook=mkdir -p \"$1\"/var/lib/apt/lists \"$1\"/var/cache/apt/archives",
@@ -84,7 +92,7 @@ def bake_base(
     ]
     run(
         command,
-        env={"SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive"},
+        env={"SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive", "TMPDIR": str(scratch)},
         on_line=on_line,
         what="the base",
     )

@@ -21,7 +21,6 @@ from ovenbird.build.kernel import KernelFiles, unpack_kernel
 from ovenbird.build.plan import Plan, Step, initrd_modules, kernel_arguments, stage_files
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.errors import BuildError
-from ovenbird.files import sha256_of
 from ovenbird.image import bmap, boot, disk, grub, initrd, layout, root
 from ovenbird.image.packages import installed_packages, largest_packages, write_packages
 from ovenbird.progress import Progress
@@ -49,7 +48,8 @@ class Baker:
                 for name in names:
                     self._need(name)
             except BaseException:
-                programs.end_all()  # What runs beside must not go on for nothing.
+                with programs.nothing_new():  # What runs beside must not go on for nothing.
+                    self._pool.shutdown(wait=True, cancel_futures=True)
                 raise
             finally:
                 self._pool.shutdown(wait=True, cancel_futures=True)
@@ -101,7 +101,9 @@ class Baker:
         def make(making: Making, shown: Shown) -> None:
             packages = self.plan.kernel_packages
             with self.plan.index.archives(packages, on_bytes=shown.advance) as archives, self.store.scratch() as work:
-                making.facts["version"] = unpack_kernel(making.folder, packages, archives, work).version
+                files = unpack_kernel(making.folder, packages, archives, work)
+            making.facts["version"] = files.version
+            making.note_digest(files.kernel.name)
 
         return self._run(step, make)
 
@@ -116,8 +118,11 @@ class Baker:
                 epoch = newest_change(archives)
                 archive = making.folder / "base.tar"
                 base = plan.loaded.recipe.base
+                scratch = making.folder / "scratch"
+                scratch.mkdir()
                 bake_base(
                     archive,
+                    scratch=scratch,
                     base=base,
                     packages=plan.base_names,
                     index=plan.index,
@@ -128,6 +133,7 @@ class Baker:
                 )
             making.facts["epoch"] = str(epoch)
             making.size = archive.stat().st_size
+            scratch.rmdir()
             self.engine.load(archive, step.key, plan.board.architecture)
             archive.unlink()
 
@@ -229,6 +235,7 @@ class Baker:
                 wanted=initrd_modules(self.plan.loaded, self.plan.board),
                 epoch=0,
             )
+            making.note_digest("initrd")
 
         return self._run(step, make)
 
@@ -239,11 +246,9 @@ class Baker:
             image = making.folder / "root.squashfs"
             level = self.plan.loaded.recipe.disk.compression_level
             epoch = self._epoch("tree")
-            root.bake_root(
-                image, self.engine, self.plan.step("tree").key, level=level, epoch=epoch, on_line=shown.line
-            )
+            root.bake_root(image, self.engine, self.plan.step("tree").key, level=level, epoch=epoch, on_line=shown.line)
             making.facts["epoch"] = str(epoch)
-            making.facts["sha256"] = sha256_of(image)
+            making.note_digest(image.name)
             write_packages(making.folder / "packages.json", installed_packages(image), self.plan.kernel_packages)
 
         return self._run(step, make)
@@ -258,7 +263,7 @@ class Baker:
         def make(making: Making, shown: Shown) -> None:
             arguments = [
                 *kernel_arguments(self.plan.loaded, self.plan.board),
-                f"ovenbird.hash=sha256:{root_record.facts['sha256']}",
+                f"ovenbird.hash=sha256:{root_record.digest(image.name)}",
             ]
             boot.write_boot(
                 making.folder / "boot.vfat",
@@ -269,6 +274,7 @@ class Baker:
                 size=recipe.disk.boot,
                 epoch=self._epoch("root"),
             )
+            making.note_digest("boot.vfat")
 
         return self._run(step, make)
 
@@ -278,7 +284,7 @@ class Baker:
         sizes = self.plan.loaded.recipe.disk
 
         root_image = self.folder("root") / "root.squashfs"
-        digest = self._need("root").facts["sha256"]
+        digest = self._need("root").digest(root_image.name)
 
         def make(making: Making, shown: Shown) -> None:
             epoch = self._epoch("root")
@@ -298,7 +304,11 @@ class Baker:
                     digest=digest,
                     epoch=epoch,
                 )
-            bmap.write_bmap(making.folder / "disk.bmap", map_)
+            with ThreadPoolExecutor(1) as beside:
+                mapping = beside.submit(bmap.write_bmap, making.folder / "disk.bmap", map_)
+                making.note_digest("disk.img")
+                mapping.result()
+            making.note_digest("disk.bmap")
 
         return self._run(step, make)
 
@@ -312,6 +322,12 @@ class Baker:
             "initrd": self.folder("initrd") / "initrd",
             "kernel": self.kernel_files().kernel,
         }
+
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each of the outputs, taken when it was made."""
+        steps = {"disk.img": "disk", "disk.bmap": "disk", "root.squashfs": "root", "boot.vfat": "boot"}
+        steps |= {"initrd": "initrd", "kernel": "kernel"}
+        return {name: self._need(steps[name]).digest(file.name) for name, file in self.outputs().items()}
 
     def facts(self) -> tuple[str, int, Path]:
         """The kernel's version, the build's own time (seconds since the epoch) and the file with the packages."""

@@ -97,15 +97,16 @@ def build(request: Request, progress: Progress) -> Result:
     store, engine = Store(cache), Engine.at(cache)
     with store.alone() as alone:
         if alone:
-            store.sweep()
+            store.sweep(engine.remove_folder)
             engine.sweep()
     baker = Baker(plan, store, engine, progress)
     # The store stays in use from the first step to the last copy: a clean-up must not come between.
-    with locked(cache / "locks" / f"out-{_place(out)}"), store.in_use():
+    with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
         baker.bake("disk", "root", "boot", "initrd", "kernel")
         with progress.step("outputs"):
             kernel, epoch, packages = baker.facts()
-            manifest = publish(out, plan, baker.outputs(), kernel=kernel, epoch=epoch, packages=packages)
+            files, digests = baker.outputs(), baker.digests()
+            manifest = publish(out, plan, files, digests, kernel=kernel, epoch=epoch, packages=packages)
     remember(cache, plan)
     keep_within(store, engine, limit_from_environment(), spare={step.key for step in plan.steps})
     made = tuple((name, baker.records[name].took) for name in baker.made)
@@ -152,6 +153,7 @@ def shell(request: Request, progress: Progress, *, before: str | None, command: 
             raise UsageError(f"the recipe has no stage {before}", hint=f"its stages: {names}")
         name = chain[chain.index(wanted) - 1]
     cache = cache_folder()
-    engine = Engine.at(cache)
-    Baker(plan, Store(cache), engine, progress).bake(name)
-    return engine.shell(plan.step(name).key, command or ["/bin/sh"])
+    store, engine = Store(cache), Engine.at(cache)
+    with store.in_use():  # To the end: the next build's sweep must not take the tree away below the shell.
+        Baker(plan, store, engine, progress).bake(name)
+        return engine.shell(plan.step(name).key, command or ["/bin/sh"])

@@ -10,13 +10,12 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 from ovenbird.build.plan import Plan
 from ovenbird.build.tree import image_facts
-from ovenbird.files import replacing, sha256_of, write_atomically
+from ovenbird.files import replacing, undisturbed, write_atomically
 from ovenbird.image.packages import read_packages
 from ovenbird_device.format import FormatError
 from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
@@ -43,24 +42,39 @@ def is_current(out: Path, plan: Plan) -> Manifest | None:
     return manifest
 
 
-def publish(out: Path, plan: Plan, files: Mapping[str, Path], *, kernel: str, epoch: int, packages: Path) -> Manifest:
-    """Put files of the store into `out` under their names, and a manifest beside them."""
+def publish(
+    out: Path,
+    plan: Plan,
+    files: Mapping[str, Path],
+    digests: Mapping[str, str],
+    *,
+    kernel: str,
+    epoch: int,
+    packages: Path,
+) -> Manifest:
+    """Put files of the store into `out` under their names, and a manifest with their `digests` (sha256) beside them."""
     out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-        digests = {name: pool.submit(sha256_of, file) for name, file in files.items()}
-        for name, file in files.items():
-            copy(file, stack.enter_context(replacing(out / name)))
-        outputs = {name: File(files[name].stat().st_size, digest.result()) for name, digest in digests.items()}
+    for name in files:
+        for litter in out.glob(f".{name}.*"):  # What a killed build was writing; we hold the folder's lock.
+            litter.unlink(missing_ok=True)
     manifest = Manifest(
         image=image_facts(plan.loaded.recipe, plan.board, plan.loaded.digest),
         recipe=plan.loaded.digest,
         epoch=epoch,
         kernel=kernel,
-        outputs=outputs,
+        outputs={name: File(file.stat().st_size, digests[name]) for name, file in files.items()},
         packages=tuple(Package(p.name, p.version, p.architecture) for p in read_packages(packages)),
         steps=tuple(Step(step.name, step.key) for step in plan.steps),
     )
-    write_atomically(out / "manifest.json", dump(manifest))
+    with ExitStack() as stack:
+        for name, file in files.items():
+            copy(file, stack.enter_context(replacing(out / name)))
+        copies = stack.pop_all()
+    with undisturbed():
+        with copies:
+            # A folder whose files are just being exchanged has no manifest: nobody takes them for one build.
+            (out / "manifest.json").unlink(missing_ok=True)
+        write_atomically(out / "manifest.json", dump(manifest))
     return manifest
 
 

@@ -22,9 +22,10 @@ from pathlib import Path
 import msgspec
 
 from ovenbird.errors import UsageError
-from ovenbird.files import locked, write_atomically
+from ovenbird.files import locked, sha256_of_sparse, write_atomically
 
-FORMAT = "1"  # Part of every key: a change in how steps are made starts anew.
+FORMAT = "2"  # Part of every key: a change in how steps are made starts anew.
+IN_USE = "in-use"  # The lock that every build holds, shared; all other locks are taken while holding it.
 DEFAULT_LIMIT = 20 * 1024**3  # bytes
 
 
@@ -39,6 +40,10 @@ class StepRecord(msgspec.Struct, frozen=True):
     took: float  # seconds
     size: int  # bytes
     facts: dict[str, str] = {}
+
+    def digest(self, name: str) -> str:
+        """The sha256 of one of the step's files."""
+        return self.facts[f"sha256 {name}"]
 
 
 def key_of(kind: str, inputs: Mapping[str, str]) -> str:
@@ -62,6 +67,12 @@ class Making:
     folder: Path
     facts: dict[str, str]
     size: int | None = None  # bytes; None: what lies in the folder
+
+    def note_digest(self, name: str) -> str:
+        """Remember the sha256 of a file in the folder; see `StepRecord.digest`."""
+        digest = sha256_of_sparse(self.folder / name)
+        self.facts[f"sha256 {name}"] = digest
+        return digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,37 +135,37 @@ class Store:
         base = self.root / "scratch"
         base.mkdir(parents=True, exist_ok=True)
         folder = base / f"{os.getpid()}-{time.monotonic_ns()}"
-        with locked(base / f"{folder.name}.lock") as lock:
-            folder.mkdir()
-            folder.chmod(0o755)
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                Path(lock.name).unlink(missing_ok=True)
+        folder.mkdir()
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Take away what killed builds have left half-made."""
-        base = self.root / "scratch"
-        for lock in base.glob("*.lock"):
-            with lock.open("ab") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # Its build is running.
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+    def sweep(self, remove: Callable[[Path], None]) -> None:
+        """Take away what killed builds have left half-made, and their locks. Only while none runs (see `alone`).
+
+        `remove` takes a folder away whose files may belong to subordinate users.
+        """
+        for folder in (*(self.root / "scratch").glob("*"), *(self.root / "packages").glob("archives-*")):
+            if folder.is_dir():
+                remove(folder)
+            else:
+                folder.unlink(missing_ok=True)
+        for lock in (self.root / "locks").glob("*"):
+            if lock.name != IN_USE:
                 lock.unlink(missing_ok=True)
 
     @contextmanager
     def in_use(self) -> Generator[None]:
         """Hold this while building: clean-up waits for it."""
-        with locked(self.root / "locks" / "in-use", shared=True):
+        with locked(self.root / "locks" / IN_USE, shared=True):
             yield
 
     @contextmanager
     def alone(self) -> Generator[bool]:
         """True where no build is running, and none can begin until the context ends."""
-        lock = self.root / "locks" / "in-use"
+        lock = self.root / "locks" / IN_USE
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("ab") as stream:
             try:
