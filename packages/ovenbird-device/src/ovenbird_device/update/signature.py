@@ -1,0 +1,130 @@
+"""Who signed a bundle: a detached CMS signature, judged by the `openssl` program against the device's own list.
+
+A signer is accepted if its certificate is in the list or was issued directly by one that is. Certificates that the
+signature brings along never extend that list, and nothing of the system's trust store counts. Times are not looked at:
+a device without a clock starts in 1970, and an expired certificate must not lock it out; a key is withdrawn by taking
+its certificate out of the image (docs/updates.md).
+
+The program rather than a library, because every system that verifies downloads has it, and it is the same code that the
+real `swupdate` trusts. Format: RFC 5652; what `swupdate` makes of it: its "Update images from verified source".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from ovenbird_device.format import FormatError
+
+PATIENCE: Final = 60.0
+"""Seconds that the program may take; it needs hundredths."""
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class SignatureError(FormatError):
+    """The bundle is not signed by anyone whom this device trusts, or not as it stands."""
+
+
+class VerifierError(Exception):
+    """The signature could not be judged at all: the program is missing or does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signed: the SHA-256 of the certificate (DER), in hexadecimal, and its PEM text."""
+
+    fingerprint: str
+    certificate: str
+
+
+def split_certificates(pem: str) -> list[str]:
+    """Each certificate of a PEM text by itself."""
+    return [f"{found}\n" for found in _CERTIFICATE.findall(pem)]
+
+
+def verifier(certificates: Sequence[str]) -> Callable[[bytes, bytes], Signer]:
+    """`verify` with its list of certificates, as `format.bundle.open_bundle` wants it."""
+    return lambda signed, signature: verify(signed, signature, certificates)
+
+
+def verify(signed: bytes, signature: bytes, certificates: Sequence[str]) -> Signer:
+    """Who of the list (PEM texts) signed these bytes. SignatureError if nobody did; VerifierError without openssl."""
+    trusted = [one for text in certificates for one in split_certificates(text)]
+    if not trusted:
+        raise SignatureError("this device accepts no bundles: its image names no certificates")
+    with ExitStack() as stack:
+        content = stack.enter_context(_in_memory("content", signed))
+        cms = stack.enter_context(_in_memory("signature", signature))
+        anchors = stack.enter_context(_in_memory("certificates", "".join(trusted).encode()))
+        signer = stack.enter_context(_in_memory("signer", b""))
+        try:
+            done = subprocess.run(
+                [
+                    "openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", _path(cms),
+                    "-content", _path(content), "-CAfile", _path(anchors),
+                    "-no-CApath", "-no-CAstore", "-partial_chain", "-verify_depth", "0", "-no_check_time",
+                    "-purpose", "smimesign", "-signer", _path(signer),
+                ],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=(content, cms, anchors, signer),
+                timeout=PATIENCE,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "OPENSSL_CONF": "/dev/null"},
+                check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise VerifierError(f"openssl cannot be run: {error}") from error
+        # What the program hands out is what it verified: compare, rather than trust in how it was asked.
+        if done.returncode or done.stdout != signed:
+            raise SignatureError(_reason(done.stderr.decode("utf-8", "replace")))
+        found = split_certificates(os.pread(signer, 1 << 20, 0).decode("ascii", "replace"))
+    if len(found) != 1:
+        raise SignatureError("a bundle must have exactly one signer")
+    return Signer(fingerprint(found[0]), found[0])
+
+
+def fingerprint(certificate: str) -> str:
+    """The SHA-256 of a certificate (PEM), in hexadecimal. FormatError if it is none."""
+    import ssl
+
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+    except ValueError as error:
+        raise FormatError(f"not a certificate: {error}") from error
+
+
+@contextmanager
+def _in_memory(name: str, content: bytes) -> Generator[int]:
+    """An open file in memory: no disk, no name that another process could meet."""
+    number = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(number, view) :]
+        os.lseek(number, 0, os.SEEK_SET)
+        yield number
+    finally:
+        os.close(number)
+
+
+def _path(number: int) -> str:
+    return f"/proc/self/fd/{number}"
+
+
+def _reason(said: str) -> str:
+    """OpenSSL's errors in words for people."""
+    text = said.lower()
+    if "verify error" in text or "certificate verify" in text:
+        detail = re.search(r"verify error:\s*([^\n]+)", said, re.IGNORECASE)
+        return "the bundle is signed by a stranger" + (f" ({detail[1].strip()})" if detail else "")
+    if any(word in text for word in ("verification failure", "content verify error", "bad signature", "digest")):
+        return "the bundle's description is not what was signed"
+    if "no signers" in text or "signer certificate not found" in text:
+        return "the bundle's signature names no signer"
+    return "the bundle's signature cannot be read"
