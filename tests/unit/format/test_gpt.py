@@ -140,6 +140,10 @@ def test_growing_gives_all_room_to_the_last_partition_and_nothing_else() -> None
         gpt.grow(grown, 1 << 19)
 
 
+def renamed() -> dict[int, UUID]:
+    return {one.number: UUID(int=8000 + one.number) for one in example().partitions}
+
+
 FIRST = example().partitions[0]
 
 
@@ -257,8 +261,8 @@ def test_every_crash_of_a_rewrite_leaves_one_table_for_all_readers(larger: int, 
                 disk.write(step.offset, step.data)
         assert as_linux_sees_it(disk) != old_view
         final = gpt.read(disk.read, larger)
-        assert final.source is gpt.Source.PRIMARY
-        assert replace(final.table, entries_at=new.entries_at) == new
+        assert final == gpt.Found(replace(new, entries_at=gpt.ARRAY_PLACES[0]), gpt.Source.PRIMARY)
+        assert disk.data[gpt.ARRAY_PLACES[0]] == disk.data[gpt.ARRAY_PLACES[1]], "old identifiers were left behind"
     assert count > 100
 
 
@@ -267,8 +271,24 @@ def test_a_rewrite_that_started_from_the_backup_keeps_it_until_the_primary_is_go
     disk.data[gpt.ARRAY_PLACES[0]] = b"\xff" * 512
     found = gpt.read(disk.read, SECTORS)
     assert found.source is gpt.Source.BACKUP
-    new = gpt.identify(
-        found.table, UUID(int=7000), {one.number: UUID(int=8000 + one.number) for one in example().partitions}
-    )
+    new = gpt.identify(found.table, UUID(int=7000), renamed())
     for state in crash_states(disk, gpt.rewrite(found, new), random.Random(1)):
         assert gpt.read(state.read, SECTORS).table.named("data").first == example().named("data").first
+
+
+def test_a_rewrite_that_was_cut_off_between_its_switches_is_finished_by_the_next() -> None:
+    disk = fresh(example())
+    found = gpt.read(disk.read, SECTORS)
+    new = gpt.identify(found.table, UUID(int=7000), renamed())
+    for step in gpt.rewrite(found, new)[:-4]:
+        if isinstance(step, gpt.Write):
+            disk.write(step.offset, step.data)
+    cut = gpt.read(disk.read, SECTORS)
+    assert cut.table == replace(new, entries_at=gpt.ARRAY_PLACES[1])
+    steps = gpt.rewrite(cut, new)
+    for state in crash_states(disk, steps, random.Random(2)):
+        assert as_grub_sees_it(state) == as_linux_sees_it(state) == as_linux_sees_it(disk)
+    for step in steps:
+        if isinstance(step, gpt.Write):
+            disk.write(step.offset, step.data)
+    assert gpt.read(disk.read, SECTORS).table == new

@@ -26,7 +26,7 @@ ENTRY_SIZE = 128
 ENTRY_COUNT = 128
 ARRAY_SECTORS = ENTRY_COUNT * ENTRY_SIZE // SECTOR
 ARRAY_PLACES = (2, 2 + ARRAY_SECTORS)
-"""Where the primary array may lie: the usual place, and the one right behind it, used in turn by rewrites."""
+"""Where the primary array may lie: the usual place, and the one right behind it, used for a moment by a rewrite."""
 FIRST_USABLE = 2048
 MAX_ENTRIES = 1024
 NAME_UNITS = 36
@@ -322,16 +322,18 @@ def identify(table: Table, disk: UUID, ids: Mapping[int, UUID]) -> Table:
 def rewrite(found: Found, new: Table) -> tuple[Step, ...]:
     """The writes, in order and with their barriers, that turn the table on a disk into `new`.
 
-    Partitions may only get other identifiers or another end. The good copy is replaced last, and the primary copy is
-    switched by its header alone, so each prefix of the steps, with any part of the writes since the last Flush, leaves
-    a table that the firmware, Linux and GRUB read alike.
+    Partitions may only get other identifiers or another end. The good copy is replaced last. The primary copy is
+    switched by its header alone, first to an array beside the old one and then back to the usual place, where simpler
+    readers look. So each prefix of the steps, with any part of the writes since the last Flush, leaves a table that
+    the firmware, Linux and GRUB read alike.
     """
     old = {one.number: one.first for one in found.table.partitions}
     if old != {one.number: one.first for one in new.partitions}:
         raise FormatError("a rewrite must not move, add or remove partitions")
-    elsewhere = ARRAY_PLACES[1] if found.table.entries_at == ARRAY_PLACES[0] else ARRAY_PLACES[0]
-    target = replace(new, entries_at=elsewhere)
-    array, header = primary(target)
-    first: tuple[Step, ...] = (array, Flush(), header, Flush())
-    second: tuple[Step, ...] = (*backup(target), Flush())
+    places = ARRAY_PLACES[::-1] if found.table.entries_at == ARRAY_PLACES[0] else ARRAY_PLACES[:1]
+    first: list[Step] = []
+    for place in places:
+        array, header = primary(replace(new, entries_at=place))
+        first += [array, Flush(), header, Flush()]
+    second: list[Step] = [*backup(new), Flush()]
     return (*second, *first) if found.source is Source.PRIMARY else (*first, *second)

@@ -45,7 +45,7 @@ def write_fat(
         "-i",
         number,
         "-n",
-        label,
+        label.upper(),
         out,
     ]
     run(command, env=times, what=f"making the file system {label}")

@@ -79,7 +79,7 @@ def plan(*, select: int, boot: int, root: int, data: int, digest: str, rescue: i
                 uuid=identifier(digest, name),
                 first=place // gpt.SECTOR,
                 last=(place + rounded) // gpt.SECTOR - 1,
-                attributes=0 if name in TYPES else NO_AUTO,
+                attributes=0 if name == "bios" else NO_AUTO,
             )
         )
         place += rounded
