@@ -299,6 +299,29 @@ def test_memory_stays_small(fresh: Device) -> None:
     assert resident < 44 * 1024
 
 
+def test_an_idle_agent_does_nothing(fresh: Device) -> None:
+    def ticks() -> int:
+        fields = Path(f"/proc/{fresh.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    with fresh.client(headers=HTML) as client:
+        client.get("/")
+    time.sleep(2)
+    before = ticks()
+    time.sleep(3)
+    assert ticks() - before <= 1  # hundredths of a second
+
+
+def test_answers_do_not_wait_for_acknowledgements(device: Device) -> None:
+    times: list[float] = []
+    with device.client() as client:
+        for _ in range(31):
+            started = time.monotonic()
+            assert client.get("/health").status_code == 200
+            times.append(time.monotonic() - started)
+    assert sorted(times)[15] < 0.035
+
+
 def test_orderly_end(fresh: Device) -> None:
     started = time.monotonic()
     stop(fresh)

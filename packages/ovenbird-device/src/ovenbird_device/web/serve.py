@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -24,6 +25,7 @@ def serve(listener: socket.socket, settings: Settings, reader: Reader) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # a device may believe it is 1970, and each second's work for it would never end
         proxy_headers=False,  # nobody stands in front: a client must not choose its own address
         limit_concurrency=64,
         timeout_keep_alive=15,
@@ -40,13 +42,27 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._site = site
         self._reader = reader
+        self._ended = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer."""
         await super().startup(sockets)
         self._reader.mark_ready()
         notify("READY=1")
-        asyncio.get_running_loop().run_in_executor(None, self._site.prepare)
+        self._loop = asyncio.get_running_loop()
+        self._loop.run_in_executor(None, self._site.prepare)
+
+    async def main_loop(self) -> None:
+        """Wait for the end without waking up: uvicorn's own loop looks ten times a second."""
+        while not self.should_exit:
+            await self._ended.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On a signal, end the wait."""
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ended.set)
 
 
 def notify(state: str) -> None:
