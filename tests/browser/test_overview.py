@@ -98,6 +98,7 @@ def test_a_device_that_is_away_is_said_and_comes_back(chromium: Browser, device:
 def test_restart_from_the_page(chromium: Browser, device: Device) -> None:
     context, page, complaints = visit(chromium, device, size="phone", scheme="dark")
     page.get_by_role("link", name="Restart…").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Device password").fill("wrong")
     page.screenshot(path=OUTPUT / "login-phone-dark.png")
     page.get_by_role("button", name="Sign in").click()
@@ -105,6 +106,7 @@ def test_restart_from_the_page(chromium: Browser, device: Device) -> None:
     assert device.orders() == ""
     page.screenshot(path=OUTPUT / "login-wrong-phone-dark.png")
     sign_in(page)
+    expect(page.get_by_role("heading", name="Restart?")).to_be_visible()
     page.screenshot(path=OUTPUT / "confirm-phone-dark.png")
     page.get_by_role("link", name="Keep running").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
@@ -126,6 +128,7 @@ def test_power_off_and_sign_out(chromium: Browser, device: Device) -> None:
     page.get_by_role("link", name="Sign in").click()
     sign_in(page)
     page.get_by_role("link", name="Power off…").click()
+    expect(page.get_by_role("heading", name="Power off?")).to_be_visible()
     page.screenshot(path=OUTPUT / "poweroff-desktop-light.png")
     page.get_by_role("button", name="Power off").click()
     expect(page.get_by_role("heading", name="Powering off")).to_be_visible()
