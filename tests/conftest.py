@@ -1,0 +1,49 @@
+"""What tests of every kind share: the tool, its cache (kept between runs, so that a second run is fast), one image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tool import HELLO, OUTPUT, Project, Tool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> Path:
+    """The cache folder of all tests, also for what they start: never the user's own."""
+    folder = OUTPUT / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["OVENBIRD_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tool(cache: Path) -> Tool:
+    """The installed program."""
+    return Tool(cache)
+
+
+@pytest.fixture(scope="session")
+def hello(tool: Tool) -> Path:
+    """The folder with the example's image, built by the installed program. It is shared: change nothing in it."""
+    out = OUTPUT / "hello"
+    tool.build(HELLO, "--out", out)
+    return out
+
+
+@pytest.fixture
+def project(tmp_path: Path, hello: Path) -> Project:
+    """A copy of the example to change; all that it has in common with the example is in the store already."""
+    return Project.of_hello(tmp_path / "project")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, cache: Path, hello: Path) -> Tool:
+    """The program with an empty store; package lists and downloaded packages are there."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for name in ("packages", "index"):
+        (folder / name).symlink_to(cache / name)
+    return Tool(folder)
