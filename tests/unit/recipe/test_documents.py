@@ -14,7 +14,7 @@ import pytest
 
 from ovenbird.recipe import reference
 from ovenbird.recipe.load import load
-from ovenbird.recipe.model import Recipe
+from ovenbird.recipe.model import Health, Recipe
 from ovenbird.recipe.schema import recipe_schema, stock_stages
 from ovenbird.recipe.stage import stock_names
 
@@ -35,9 +35,10 @@ def test_the_way_to_make_the_page() -> None:
 def test_the_page_has_every_key_and_every_parameter() -> None:
     page = reference.page()
     for section in msgspec.structs.fields(Recipe):
-        if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
-            part = page.split(f"## `[{section.name}]`", 1)[1].split("\n## ", 1)[0]
-            for field in msgspec.structs.fields(section.type):
+        struct, title = (Health, "[[health]]") if section.name == "health" else (section.type, f"[{section.name}]")
+        if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
+            part = page.split(f"## `{title}`", 1)[1].split("\n## ", 1)[0]
+            for field in msgspec.structs.fields(struct):
                 assert f"| `{field.name}` | " in part
                 assert f"| `{field.name}` |  |" not in part, "a key without a description"
     for name, described in stock_stages().items():
@@ -75,6 +76,10 @@ def test_schema_follows_the_model() -> None:
     assert definitions["Disk"]["properties"]["root"]["default"] == "512M"
     assert definitions["Disk"]["properties"]["compression_level"]["maximum"] == 22
     assert definitions["State"]["properties"]["var"]["enum"] == ["persistent", "volatile"]
+    assert definitions["Disk"]["properties"]["rescue"]["type"] == "string"
+    assert definitions["Update"]["properties"]["deadline"]["default"] == "5m"
+    assert definitions["Update"]["properties"]["deadline"]["type"] == "string"
+    assert definitions["Recipe"]["properties"]["health"]["items"] == {"$ref": "#/$defs/Health"}
     assert "vm" in definitions["Image"]["properties"]["board"]["enum"]
     assert definitions["Base"]["properties"]["mirror"]["type"] == "string"
     assert all(value.get("description") or "$ref" in value for value in definitions["Network"]["properties"].values())

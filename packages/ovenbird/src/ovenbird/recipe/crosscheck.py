@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ovenbird.recipe.decode import Decoder
-from ovenbird.recipe.model import ARCHIVE_COMPONENTS, Recipe
+from ovenbird.recipe.model import ARCHIVE_COMPONENTS, HEALTH_KINDS, Recipe
 from ovenbird.recipe.nodes import Node
 from ovenbird.recipe.problems import did_you_mean
 
@@ -13,6 +13,7 @@ def crosscheck(recipe: Recipe, root: Node, decoder: Decoder) -> None:
     _gateway(recipe, root, decoder)
     _components(recipe, root, decoder)
     _persist(recipe, root, decoder)
+    _health(recipe, root, decoder)
 
 
 def _at(root: Node, section: str, key: str) -> Node:
@@ -61,3 +62,16 @@ def _persist(recipe: Recipe, root: Node, decoder: Decoder) -> None:
                 decoder.wrong(item, f"`state.persist`: {whole} is kept anyway", f'leave "{path}" out')
         if path == "/var" and recipe.state.var == "volatile":
             decoder.wrong(item, "`state.persist`: all of /var is volatile here", 'write `var = "persistent"` instead')
+
+
+def _health(recipe: Recipe, root: Node, decoder: Decoder) -> None:
+    listed = (root.table or {}).get("health")
+    seen: set[str] = set()
+    for check, node in zip(recipe.health, (listed.items if listed else None) or [], strict=True):
+        if check.name in seen:
+            decoder.wrong(node, f'there are two health checks "{check.name}"', "give each a name of its own")
+        seen.add(check.name)
+        if len(check.kinds) != 1:
+            what = " and ".join(f"`{kind}`" for kind in check.kinds) or "nothing"
+            wanted = ", ".join(f"`{kind}`" for kind in HEALTH_KINDS)
+            decoder.wrong(node, f'the health check "{check.name}" looks at {what}', f"give exactly one of {wanted}")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 import msgspec
 
+from ovenbird.recipe.duration import format_duration, parse_duration
 from ovenbird.recipe.nodes import Node, kind
 from ovenbird.recipe.problems import Problems, did_you_mean, nearest
 from ovenbird.recipe.rules import Rule
@@ -43,7 +44,13 @@ class Decoder:
 
     def __init__(self, problems: Problems, readers: Mapping[str, Reader] | None = None) -> None:
         self.problems = problems
-        self.readers: dict[str, Reader] = {"size": read_size, "file": read_file, **(readers or {})}
+        self.readers: dict[str, Reader] = {
+            "size": read_size,
+            "duration": read_duration,
+            "file": read_file,
+            "certificate": read_certificate,
+            **(readers or {}),
+        }
 
     def wrong(self, node: Node, message: str, hint: str | None = None) -> Failed:
         """Notes a problem at a node; returns FAILED."""
@@ -231,6 +238,25 @@ def read_size(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]
     return size
 
 
+def read_duration(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> int | Failed:
+    """A time in seconds, from "90s"."""
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
+        hint = f'write "{node.value}s" for that many seconds' if 0 <= node.value < 1 << 30 else None
+        return decoder.kind(node, label, "a time in quotes", hint)
+    text = decoder.text(node, label)
+    if isinstance(text, Failed):
+        return text
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        return decoder.wrong(node, f"`{label}`: {error}")
+    least, most = extra["least"], extra["most"]
+    if least <= seconds <= most:
+        return seconds
+    limit = f"at least {format_duration(least)}" if seconds < least else f"at most {format_duration(most)}"
+    return decoder.wrong(node, f"`{label}` is {text}, but must be {limit}")
+
+
 def beside(node: Node, written: str) -> Path:
     """A path as written in a recipe file, found from that file's folder; `~/` is the user's home."""
     path = Path(written)
@@ -247,6 +273,28 @@ def read_file(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]
         return text
     path = beside(node, text)
     return path if existing(decoder, node, label, text, path) else FAILED
+
+
+def read_certificate(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> Path | Failed:
+    """An existing file's path, with certificates in PEM form and by no means a private key: it goes into images."""
+    path = read_file(decoder, node, label, extra)
+    if isinstance(path, Failed):
+        return path
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return decoder.wrong(node, f"`{label}`: {path.name} cannot be read: {(error.strerror or str(error)).lower()}")
+    if b"PRIVATE KEY-----" in content:
+        return decoder.wrong(
+            node,
+            f"`{label}`: {path.name} holds a private key, which must never be in an image",
+            "name the certificate: `ovenbird keys show NAME --pem` prints it",
+        )
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        return decoder.wrong(
+            node, f"`{label}`: {path.name} is no certificate in PEM form", "`ovenbird keys new NAME` makes one"
+        )
+    return path
 
 
 def existing(decoder: Decoder, node: Node, label: str, written: str, path: Path) -> bool:

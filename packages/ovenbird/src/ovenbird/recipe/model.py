@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from ovenbird.recipe import rules
+from ovenbird.recipe import duration, rules
+from ovenbird.recipe.duration import parse_duration
 from ovenbird.recipe.size import PATTERN, format_size, parse_size
 
 MEBIBYTE: Final = 1 << 20
@@ -32,6 +33,15 @@ def size(description: str, *, least: str, most: str) -> Meta:
         description=f"{description} From {least} to {most}, in whole mebibytes.",
         extra={"read": "size", "least": parse_size(least), "most": parse_size(most)},
         extra_json_schema={"type": "string", "pattern": PATTERN},
+    )
+
+
+def time(description: str, *, least: str, most: str) -> Meta:
+    """A time in seconds, written as "90s" or "5m"."""
+    return Meta(
+        description=f"{description} From {least} to {most}.",
+        extra={"read": "duration", "least": parse_duration(least), "most": parse_duration(most)},
+        extra_json_schema={"type": "string", "pattern": duration.PATTERN},
     )
 
 
@@ -151,6 +161,15 @@ class Disk(Section, frozen=True, kw_only=True):
             most="1T",
         ),
     ] = parse_size("64M")
+    rescue: Annotated[
+        int | None,
+        size(
+            "Size of the rescue partition: a system in RAM that is reached when both slots fail, and takes a bundle. "
+            "Without it, there is none.",
+            least="64M",
+            most="4G",
+        ),
+    ] = None
     compression_level: Annotated[
         int, Meta(description="How hard the root is compressed (zstd): 1 builds fastest, 22 is smallest.", ge=1, le=22)
     ] = 6
@@ -212,6 +231,81 @@ class Boot(Section, frozen=True, kw_only=True):
     ] = False
 
 
+class Update(Section, frozen=True, kw_only=True):
+    """Whose updates a device takes, and when a new system has proved itself."""
+
+    keys: Annotated[
+        tuple[Annotated[Path, Meta(extra={"read": "certificate"})], ...],
+        Meta(
+            description="Files with the certificates (PEM) of those whose bundles the device takes; `ovenbird keys "
+            "new` makes one. The first whose private key is at hand signs this image's own bundle. Without any, "
+            "the device refuses every bundle, and none is written."
+        ),
+    ] = ()
+    compatible: Annotated[
+        tuple[Annotated[str, text("", rules.revision, example="weather-station-2")], ...],
+        Meta(
+            description="Hardware revisions: a bundle is taken if it names one of the device's. "
+            "Without any, the board's name."
+        ),
+    ] = ()
+    deadline: Annotated[
+        int,
+        time("How long a new system may take to be healthy; then the device goes back.", least="30s", most="24h"),
+    ] = parse_duration("5m")
+    tries: Annotated[
+        int, Meta(description="How many boots a new system gets to be healthy, before it is given up.", ge=1, le=9)
+    ] = 3
+    usb: Annotated[
+        bool, Meta(description="Whether a bundle on a USB stick is installed at boot. It must be signed like any.")
+    ] = False
+    swupdate_api: Annotated[
+        bool, Meta(description="Whether SWUpdate's own upload API is served, on port 8080, for its clients.")
+    ] = False
+    server: Annotated[
+        str | None,
+        text(
+            "Address that must answer for a new system to be healthy, your update server's for example.",
+            rules.web_address,
+            example="https://updates.example.org/",
+        ),
+    ] = None
+
+
+class Health(Section, frozen=True, kw_only=True):
+    """A check that must hold for a new system to be kept, beside the built-in ones. It looks at exactly one thing."""
+
+    name: Annotated[str, text("What the check is called.", rules.label, example="greeting")]
+    command: Annotated[
+        str | None, text("Command for the shell that must succeed.", rules.command, example="test -e /data/ready")
+    ] = None
+    http: Annotated[
+        str | None,
+        text("Address that must answer with a status below 400.", rules.web_address, example="http://localhost:8000/"),
+    ] = None
+    tcp: Annotated[
+        str | None, text("Host and port that must take a connection.", rules.host_and_port, example="localhost:1883")
+    ] = None
+    unit: Annotated[str | None, text("systemd unit that must be active.", rules.unit, example="mosquitto.service")] = (
+        None
+    )
+    container: Annotated[str | None, text("podman container that must be running.", rules.container, example="web")] = (
+        None
+    )
+    timeout: Annotated[int, time("How long one look may take.", least="1s", most="10m")] = parse_duration("10s")
+    every: Annotated[int, time("How long after a look the next one comes.", least="1s", most="10m")] = parse_duration(
+        "5s"
+    )
+
+    @property
+    def kinds(self) -> list[str]:
+        """Which of the things to look at are given; a good recipe gives one."""
+        return [kind for kind in HEALTH_KINDS if getattr(self, kind) is not None]
+
+
+HEALTH_KINDS: Final = ("command", "http", "tcp", "unit", "container")
+
+
 class Recipe(Section, frozen=True, kw_only=True):
     """A recipe: `ovenbird.toml`."""
 
@@ -229,6 +323,8 @@ class Recipe(Section, frozen=True, kw_only=True):
     state: State = State()
     network: Network = Network()
     boot: Boot = Boot()
+    update: Update = Update()
+    health: tuple[Health, ...] = ()
 
     @property
     def hostname(self) -> str:
@@ -236,4 +332,7 @@ class Recipe(Section, frozen=True, kw_only=True):
         return self.network.hostname or self.image.name
 
 
-__all__ = ["Base", "Boot", "Build", "Disk", "Image", "Network", "Recipe", "StageUse", "State", "format_size"]
+__all__ = [
+    "Base", "Boot", "Build", "Disk", "Health", "Image", "Network", "Recipe", "StageUse", "State", "Update",
+    "format_size",
+]  # fmt: skip

@@ -16,6 +16,7 @@ from msgspec.structs import FieldInfo
 
 from ovenbird import boards
 from ovenbird.recipe.decode import annotated
+from ovenbird.recipe.duration import format_duration
 from ovenbird.recipe.model import RELEASES, Image, Recipe
 from ovenbird.recipe.parameters import Parameter
 from ovenbird.recipe.schema import stock_stages
@@ -37,8 +38,9 @@ version = "1.0.0"
 board = "vm"
 ```
 
-Sizes are texts with a unit, as in `"512M"`: K, M, G and T are powers of 1024. Paths are relative to the file that
-writes them; `~/` is your home. Unknown keys are errors, not ignored.
+Sizes are texts with a unit, as in `"512M"`: K, M, G and T are powers of 1024. Times are texts, too, as in `"90s"`:
+s, m and h are seconds, minutes and hours. Paths are relative to the file that writes them; `~/` is your home. Unknown
+keys are errors, not ignored.
 
 ## Files that share: `include`
 
@@ -108,12 +110,21 @@ def page() -> str:
             needed = "" if not field.required else " Every recipe has this section."
             sections.append(f"## `[{field.encode_name}]`\n\n{bare.__doc__}{needed}\n\n{_keys(bare)}")
             sections += [_boards()] if bare is Image else []
+        elif (listed := _listed(bare)) is not None:
+            many = " Each is a section of its own; there may be as many as you like."
+            sections.append(f"## `[[{field.encode_name}]]`\n\n{listed.__doc__}{many}\n\n{_keys(listed)}")
         else:
             include = _description(metas)
     parts = [_HEAD.format(include=include), *sections]
     parts.append(_STAGES.replace("KEYS\n", _keys(StageFile)).replace("PARAMETER\n", _keys(Parameter)))
     parts += [_stage(name, described) for name, described in stock_stages().items()]
     return "\n".join(parts)
+
+
+def _listed(bare: Any) -> type[msgspec.Struct] | None:
+    """The struct that a list of tables has for each, if it is one."""
+    item, _ = annotated(_parts(bare)[1])
+    return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
 
 
 def _boards() -> str:
@@ -139,6 +150,10 @@ def _extra(metas: tuple[msgspec.Meta, ...]) -> dict[str, Any]:
     return {key: value for meta in metas for key, value in (meta.extra or {}).items()}
 
 
+def _read(metas: tuple[msgspec.Meta, ...]) -> str:
+    return str(_extra(metas).get("read", ""))
+
+
 def _kind(bare: object, metas: tuple[msgspec.Meta, ...]) -> str:
     """A key's kind in words, with an example where there is one."""
     examples = [example for meta in metas for example in (meta.examples or ())]
@@ -146,8 +161,12 @@ def _kind(bare: object, metas: tuple[msgspec.Meta, ...]) -> str:
     match _extra(metas).get("read"):
         case "size":
             return "size"
+        case "duration":
+            return "time"
         case "file":
             return "file"
+        case "certificate":
+            return "certificate"
         case "stage":
             return "stage"
         case "release":
@@ -179,8 +198,8 @@ def _default(field: FieldInfo, metas: tuple[msgspec.Meta, ...]) -> str:
     value: object = field.default if field.default is not NODEFAULT else None
     if value is None or value in ((), ""):
         return ""
-    if _extra(metas).get("read") == "size" and isinstance(value, int):
-        return f'`"{format_size(value)}"`'
+    if isinstance(value, int) and (spell := {"size": format_size, "duration": format_duration}.get(_read(metas))):
+        return f'`"{spell(value)}"`'
     return _toml(value)
 
 

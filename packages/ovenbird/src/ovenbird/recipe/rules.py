@@ -205,3 +205,66 @@ def kernel_module(text: str) -> Complaint | None:
         return None
     bare = re.sub(r"^.*/|\.ko(\.[a-z0-9]+)?$", "", text)
     return Complaint(f'"{text[:80]}" is no kernel module', f'write "{bare}"' if _MODULE.fullmatch(bare) else None)
+
+
+def revision(text: str) -> Complaint | None:
+    """A hardware revision that bundles name: one word, as `/etc/hwrevision` has it."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", text):
+        return None
+    return Complaint(f'"{text[:80]}" is no hardware revision: use letters, digits and . _ + -, at most 64')
+
+
+def web_address(text: str) -> Complaint | None:
+    """An address for a health check: http or https, with a host."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if good and text.isascii() and text.isprintable() and " " not in text:
+        return None
+    return Complaint(f'"{text[:80]}" is no web address', 'write it as "http://HOST/PATH" or "https://HOST/PATH"')
+
+
+def host_and_port(text: str) -> Complaint | None:
+    """`HOST:PORT`; an IPv6 address in brackets."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    good = re.fullmatch(r"[A-Za-z0-9._-]+" if bare == host else r"[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?", bare)
+    if good and re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) < 1 << 16:
+        return None
+    return Complaint(f'"{text[:80]}" is no host and port', 'write it as "localhost:80", or "[::1]:80"')
+
+
+def unit(text: str) -> Complaint | None:
+    """The name of a systemd unit, with its kind (systemd.unit(5))."""
+    kinds = "service|socket|target|mount|automount|timer|path|swap|slice|scope|device"
+    if re.fullmatch(rf"[A-Za-z0-9:_.\\@-]{{1,200}}\.({kinds})", text):
+        return None
+    plain = re.fullmatch(r"[A-Za-z0-9:_@-]{1,200}", text)
+    return Complaint(f'"{text[:80]}" is no unit of systemd', f'write "{text}.service"' if plain else None)
+
+
+def container(text: str) -> Complaint | None:
+    """The name of a podman container."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text):
+        return None
+    return Complaint(f'"{text[:80]}" is no name for a container')
+
+
+def command(text: str) -> Complaint | None:
+    """One line for the shell."""
+    if not text.strip() or len(text) > 1000:
+        return Complaint("a command is one line of 1 to 1000 characters")
+    return (
+        None if text.isprintable() else Complaint("a command is one line, without line breaks; call a script instead")
+    )
+
+
+def label(text: str) -> Complaint | None:
+    """A short name for people: a health check's."""
+    if 0 < len(text) <= 64 and text.isprintable() and text == text.strip():
+        return None
+    return Complaint(f'"{text[:80]}" is no name for a check: one line of 1 to 64 characters')

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ovenbird import boards
+from ovenbird.recipe import duration
 from ovenbird.recipe.model import ARCHIVE_COMPONENTS, Recipe
 from ovenbird.recipe.parameters import Parameter
 from ovenbird.recipe.problems import Problems
@@ -54,12 +55,14 @@ def stock_stages(stock: Path = STOCK) -> dict[str, StageFile]:
 
 def _tidy(value: Schema) -> None:
     """One key's schema as TOML has it: sizes as texts, no null (leaving a key out is what it means)."""
-    if value.get("pattern") == PATTERN:
-        value |= {"type": "string", "default": format_size(value["default"])}
     if "$ref" in value or value.get("default", ...) is None:
         value.pop("default", None)
     if {"type": "null"} in value.get("anyOf", []):
         value.update(next(part for part in value.pop("anyOf") if part != {"type": "null"}))
+    for pattern, spell in ((PATTERN, format_size), (duration.PATTERN, duration.format_duration)):
+        if value.get("pattern") == pattern:
+            value["type"] = "string"
+            value |= {"default": spell(value["default"])} if isinstance(value.get("default"), int) else {}
     items = value.get("items", {})
     if items.get("description") == "":
         del items["description"]
