@@ -7,7 +7,8 @@ covers its parent's key, hence everything before it; the newest changed input of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,8 +171,8 @@ def _steps(
             **tools.inputs("buildah"),
         },
     )
-    for stage in loaded.stages:
-        parent = add("stage", f"stage {stage.name}", _stage_inputs(stage, parent, index, tools))
+    for name, stage in zip(_stage_names(loaded.stages), loaded.stages, strict=True):
+        parent = add("stage", name, _stage_inputs(stage, parent, index, tools))
     files = tree.tree_files(recipe, machine, digest=loaded.digest)
     tree_step = add(
         "tree",
@@ -227,6 +228,16 @@ def _steps(
         },
     )
     return steps
+
+
+def _stage_names(stages: Sequence[Stage]) -> list[str]:
+    """A name for each stage's step, its own: steps are found by name, and a stage may be used more than once."""
+    uses: Counter[str] = Counter()
+    names: list[str] = []
+    for stage in stages:
+        uses[stage.name] += 1
+        names.append(f"stage {stage.name}" if uses[stage.name] == 1 else f"stage {stage.name} ({uses[stage.name]})")
+    return names
 
 
 def _stage_inputs(stage: Stage, parent: Step, index: Index, tools: Tools) -> dict[str, str]:
