@@ -1,0 +1,219 @@
+"""What the rest of the device may do with the slots: look at them, commit, roll back, and fill the other one.
+
+    slots = Slots.of_this_device()
+    slots.status()      for pages and programs
+    slots.commit()      the running slot is healthy
+    slots.rollback()    give up the trial, or go back to the slot before; takes effect at the next boot
+    slots.arm()         try the other slot's system (again) at the next boots
+
+Needs the rights of root; the agent asks the steward. Every call opens what it needs and lets go of it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ..format import FormatError, cmdline, fat, manifest
+from ..format.selector import TRIES, SelectorError, Slot, State
+from . import disk as disks
+from . import files
+from .disk import Disk, SlotsError
+from .store import Store, StoreError
+
+IMAGE = Path("/") / manifest.IMAGE_PATH
+_LONGEST_LINE = 4096
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What was put into a slot. `hash` is what its boot partition names as its root (`sha256:…`)."""
+
+    hash: str
+    version: str = ""
+    name: str = ""
+    bundle: str = ""
+    """SHA-256 of the bundle's description; empty for what came with the disk image."""
+    installed: int = 0
+    """Seconds since 1970 by the device's clock, which may be wrong; 0: not known."""
+
+
+class SlotStatus(msgspec.Struct, frozen=True):
+    """One slot. `good`: holds a whole system that was committed once. `bootable`: its boot partition can be read."""
+
+    slot: str
+    running: bool
+    active: bool
+    trial: bool
+    good: bool
+    failed: bool
+    bootable: bool
+    hash: str = ""
+    version: str = ""
+    name: str = ""
+    bundle: str = ""
+    installed: int = 0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Both slots and the selector's state. `running` is empty in rescue; `trial_boot`: this boot is a trial."""
+
+    running: str
+    active: str
+    trial: str
+    trial_boot: bool
+    tries: int
+    attempts: int
+    rescue: bool
+    slots: tuple[SlotStatus, ...]
+    damaged: bool = False
+    """A copy of the selector's state could not be read; the next change repairs it."""
+
+
+class Slots:
+    """The slots of one disk. Methods raise SlotsError with a sentence for people; then nothing was changed."""
+
+    def __init__(self, disk: Disk, folder: Path = files.FOLDER, image: Path = IMAGE) -> None:
+        """`folder` is where the device keeps what it knows, `image` the running system's `image.json`."""
+        self.disk = disk
+        self.folder = folder
+        self._image = image
+
+    @classmethod
+    def of_this_device(cls) -> Slots:
+        """Those of the running system."""
+        return cls(disks.locate(disks.read_note(disks.NOTE)))
+
+    def state(self) -> State:
+        """What the selector will find at the next boot."""
+        with self._store(writable=False) as store:
+            return store.read().state
+
+    def status(self) -> Status:
+        """Everything about both slots."""
+        with self._store(writable=False) as store:
+            found = store.read()
+        state, known = found.state, self.contents()
+        return Status(
+            running=self.disk.running or "",
+            active=state.active,
+            trial=state.trial or "",
+            trial_boot=self.disk.trial,
+            tries=state.tries,
+            attempts=state.attempts,
+            rescue="rescue" in self.disk.places,
+            slots=tuple(self._slot_status(slot, state, known) for slot in Slot),
+            damaged=bool(found.stale),
+        )
+
+    def commit(self) -> State:
+        """The running slot is healthy: it is the active one from now on, and all its attempts are given back."""
+        running = self.disk.running
+        if running is None:
+            raise SlotsError("rescue runs; there is nothing to commit")
+        return self._change(lambda state: state.commit(running))
+
+    def rollback(self) -> State:
+        """Give up the trial; without one, make the slot before active again. The next boot follows."""
+        return self._change(lambda state: state.rollback())
+
+    def arm(self, slot: Slot | None = None, tries: int = TRIES) -> State:
+        """Try a slot's system at the next boots: by default the one that is not active."""
+        chosen = slot or self.state().active.other
+        if not self.boot_line(chosen)[0]:
+            raise SlotsError(f"slot {chosen} holds no system")
+        return self._change(lambda state: state.arm(chosen, tries))
+
+    def target(self) -> Slot:
+        """The slot that an update may overwrite: the one that neither runs nor is active."""
+        active = self.state().active
+        if self.disk.running is active.other:
+            raise SlotsError(
+                f"slot {self.disk.running} runs and is not committed: commit it or roll back before an update"
+            )
+        return active.other
+
+    def prepare(self, slot: Slot) -> State:
+        """Before the first byte of `slot` is overwritten: from now on the selector does not count on it."""
+        if slot is self.disk.running:
+            raise SlotsError(f"slot {slot} runs and must not be overwritten")
+        return self._change(lambda state: state.prepare(slot))
+
+    def contents(self) -> dict[Slot, Content]:
+        """What is known of each slot's content; of the running one always, if the image says what it is."""
+        known = files.load(self.folder / "slots.json", dict[Slot, Content]) or {}
+        running = self.disk.running
+        if running is not None and (image := self.image()) is not None:
+            before = known.get(running)
+            kept = before if before and before.hash == self.disk.running_hash else Content(self.disk.running_hash)
+            known[running] = msgspec.structs.replace(kept, version=image.version, name=image.name)
+        return known
+
+    def remember(self, slot: Slot, content: Content) -> None:
+        """Note what a slot now holds. A data partition that cannot be written costs a line on a page, nothing else."""
+        try:
+            files.save(self.folder / "slots.json", self.contents() | {slot: content})
+        except OSError as error:
+            print(f"ovenbird: what slot {slot} holds cannot be noted: {error}")
+
+    def image(self) -> manifest.Image | None:
+        """What the running system says that it is."""
+        try:
+            return manifest.load_image(self._image.read_bytes())
+        except (OSError, FormatError):
+            return None
+
+    def boot_line(self, slot: Slot) -> tuple[bool, str]:
+        """Whether the slot's boot partition has what GRUB looks for, and the `ovenbird.hash` that it names."""
+        try:
+            with self.disk.place(f"boot-{slot}").open() as blocks:
+                volume = fat.Volume(blocks.read_at)
+                bootable = volume.find("slot.cfg").size > 0
+                line = volume.find("cmdline.txt")
+                text = volume.read(line).decode("ascii", "replace") if line.size <= _LONGEST_LINE else ""
+        except (FormatError, OSError):
+            return False, ""
+        return bootable, cmdline.parse(text).hash
+
+    def _slot_status(self, slot: Slot, state: State, known: dict[Slot, Content]) -> SlotStatus:
+        bootable, named = self.boot_line(slot)
+        content = known.get(slot)
+        if content is None or (named and content.hash != named):
+            content = Content(named)
+        return SlotStatus(
+            slot=slot,
+            running=slot is self.disk.running,
+            active=slot is state.active,
+            trial=slot is state.trial,
+            good=slot in state.good,
+            failed=slot in state.failed,
+            bootable=bootable,
+            hash=content.hash,
+            version=content.version,
+            name=content.name,
+            bundle=content.bundle,
+            installed=content.installed,
+        )
+
+    def _change(self, event: Callable[[State], State]) -> State:
+        with self._store(writable=True) as store:
+            try:
+                return store.change(event)
+            except (SelectorError, StoreError) as error:
+                raise SlotsError(str(error)) from error
+
+    @contextmanager
+    def _store(self, *, writable: bool) -> Generator[Store]:
+        try:
+            with self.disk.place("select").open(writable=writable) as blocks:
+                yield Store(blocks, self.disk.running)
+        except (OSError, StoreError) as error:
+            raise SlotsError(f"the selector's partition cannot be used: {error}") from error
+
+
+def now() -> int:
+    """Seconds since 1970, as far as the device knows."""
+    return int(time.time())

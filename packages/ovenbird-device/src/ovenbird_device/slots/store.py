@@ -1,0 +1,113 @@
+"""The selector's two copies on `select`, read and written sector by sector, without mounting it.
+
+GRUB reads the first copy that makes sense and rewrites both before each boot. Here, too, the first copy is written and
+flushed before the second is touched, so that at each moment one of them is whole; only sectors that change are written,
+in place, where GRUB's own FAT reader finds them. Everything that changes the state holds a lock.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import cast
+
+from ..format import FormatError, fat, grubenv, selector
+from ..format.selector import Decoded, Slot, State
+from ..update.blocks import SECTOR, Blocks
+
+Copies = tuple[bytes, bytes]
+
+
+class StoreError(Exception):
+    """The selector's state cannot be read or written; what decides over the next boot is as it was."""
+
+
+class Store:
+    """The state on an open `select` partition. `running` counts when neither copy makes sense."""
+
+    def __init__(self, blocks: Blocks, running: Slot | None) -> None:
+        """Find the copies. StoreError if `select` is no FAT with both of them."""
+        self._blocks = blocks
+        self._running = running or Slot.A
+        try:
+            volume = fat.Volume(blocks.read_at)
+            files = [volume.find(path) for path in selector.COPIES]
+        except FormatError as error:
+            raise StoreError(f"the selector cannot be found on its partition: {error}") from error
+        self._sectors = [_sectors(file) for file in files]
+
+    def read(self) -> Decoded:
+        """The state that the next boot will find. A copy that cannot be read counts as one that makes no sense."""
+        return selector.decode(cast(Copies, tuple(self._copy(index) for index in (0, 1))), self._running)
+
+    def change(self, event: Callable[[State], State]) -> State:
+        """Apply an event and write what it gives, both copies, if anything is not as it should be.
+
+        Raises what `event` raises (SelectorError) and StoreError; in both cases the state is the old one.
+        """
+        with self._locked():
+            found = self.read()
+            new = event(found.state)
+            if new != found.state or found.stale:
+                self._write(new)
+            return new
+
+    def _write(self, new: State) -> None:
+        block = selector.encode(new)
+        try:
+            self._write_copy(0, block)
+        except OSError as error:
+            # Whatever is in the first copy now decides. Only if nothing can be read there does the second one count.
+            first = self._decoded(0)
+            if first is not None and first != new:
+                raise StoreError(f"the selector's state cannot be written: {error.strerror or error}") from error
+        try:
+            self._write_copy(1, block)
+        except OSError as error:
+            if self._decoded(0) != new:
+                raise StoreError(f"the selector's state cannot be written: {error.strerror or error}") from error
+
+    def _copy(self, index: int) -> bytes:
+        try:
+            return b"".join(self._blocks.read_at(offset, SECTOR) for offset in self._sectors[index])
+        except OSError:
+            return b""
+
+    def _decoded(self, index: int) -> State | None:
+        with suppress(FormatError):
+            return selector.decode_one(self._copy(index))
+        return None
+
+    def _write_copy(self, index: int, block: bytes) -> None:
+        """The sectors that differ: padding first (it never changes once it is right), the deciding one last."""
+        before = self._copy(index)
+        for number, offset in reversed(list(enumerate(self._sectors[index]))):
+            part = slice(number * SECTOR, (number + 1) * SECTOR)
+            if before[part] != block[part]:
+                self._blocks.write_at(offset, block[part])
+                self._blocks.flush()
+        if self._copy(index) != block:
+            raise OSError(errno.EIO, "the medium does not keep what is written")
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        """Alone among all processes that change the state: the lock is on the partition's own device."""
+        number = getattr(self._blocks, "number", None)
+        if number is None:
+            yield
+            return
+        fcntl.flock(number, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(number, fcntl.LOCK_UN)
+
+
+def _sectors(file: fat.File) -> list[int]:
+    """Where each 512 bytes of a copy lie on the volume."""
+    if file.size != grubenv.SIZE:
+        raise StoreError(f"{file.path} on the selector's partition has {file.size} bytes instead of {grubenv.SIZE}")
+    places = [extent.offset + at for extent in file.extents for at in range(0, extent.size, SECTOR)]
+    return places[: grubenv.SIZE // SECTOR]
