@@ -26,6 +26,7 @@ TOOLS: dict[str, str] = {
     "mksquashfs": "squashfs-tools",
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "unsquashfs": "squashfs-tools",

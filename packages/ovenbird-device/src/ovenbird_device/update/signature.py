@@ -121,8 +121,8 @@ def _reason(said: str) -> str:
     """OpenSSL's errors in words for people."""
     text = said.lower()
     if "verify error" in text or "certificate verify" in text:
-        detail = re.search(r"verify error:\s*([^\n]+)", said, re.IGNORECASE)
-        return "the bundle is signed by a stranger" + (f" ({detail[1].strip()})" if detail else "")
+        details = re.findall(r"Verify error: *([^:\n]+)", said)
+        return "the bundle is signed by a stranger" + (f" ({details[-1].strip()})" if details else "")
     if any(word in text for word in ("verification failure", "content verify error", "bad signature", "digest")):
         return "the bundle's description is not what was signed"
     if "no signers" in text or "signer certificate not found" in text:

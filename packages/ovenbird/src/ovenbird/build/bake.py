@@ -15,13 +15,14 @@ from pathlib import Path
 from ovenbird import run as programs
 from ovenbird.base.debian import bake_base, newest_change
 from ovenbird.build import device, tree
+from ovenbird.build.bundle import Absence, bundle_facts
 from ovenbird.build.context import lay_out
 from ovenbird.build.engine import Engine
 from ovenbird.build.kernel import KernelFiles, unpack_kernel
 from ovenbird.build.plan import Plan, Step, initrd_modules, kernel_arguments, stage_files
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.errors import BuildError
-from ovenbird.image import bmap, boot, disk, grub, initrd, layout, root
+from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, root
 from ovenbird.image.packages import installed_packages, largest_packages, write_packages
 from ovenbird.progress import Progress
 from ovenbird.progress import Step as Shown
@@ -79,6 +80,7 @@ class Baker:
                 "root": self._root,
                 "boot": self._boot,
                 "disk": self._disk,
+                "bundle": self._bundle,
             }
             record = makers[step.kind](step)
             self.made.append(step.name)
@@ -312,9 +314,34 @@ class Baker:
 
         return self._run(step, make)
 
+    def _bundle(self, step: Step) -> StepRecord:
+        self._need("boot")
+        self._need("root")
+        signing = self.plan.signing
+        assert not isinstance(signing, Absence), "a plan without a signer has no such step"
+
+        def make(making: Making, shown: Shown) -> None:
+            shown.line(f"signed by {signing.who}")
+            with self.store.scratch() as scratch:
+                bundle.write_bundle(
+                    making.folder / "bundle.swu",
+                    facts=bundle_facts(self.plan.loaded.recipe, self.plan.board),
+                    boot=self.folder("boot") / "boot.vfat",
+                    root=self.folder("root") / "root.squashfs",
+                    sign=signing.sign,
+                    epoch=self._epoch("root"),
+                    scratch=scratch,
+                )
+            making.note_digest("bundle.swu")
+
+        return self._run(step, make)
+
     def outputs(self) -> dict[str, Path]:
         """The files that a user gets, by their names, once all is made."""
+        name = f"{self.plan.loaded.recipe.image.name}.swu"
+        signed = {} if isinstance(self.plan.signing, Absence) else {name: self.folder("bundle") / "bundle.swu"}
         return {
+            **signed,
             "disk.img": self.folder("disk") / "disk.img",
             "disk.bmap": self.folder("disk") / "disk.bmap",
             "root.squashfs": self.folder("root") / "root.squashfs",
@@ -327,7 +354,7 @@ class Baker:
         """The sha256 of each of the outputs, taken when it was made."""
         steps = {"disk.img": "disk", "disk.bmap": "disk", "root.squashfs": "root", "boot.vfat": "boot"}
         steps |= {"initrd": "initrd", "kernel": "kernel"}
-        return {name: self._need(steps[name]).digest(file.name) for name, file in self.outputs().items()}
+        return {name: self._need(steps.get(name, "bundle")).digest(file.name) for name, file in self.outputs().items()}
 
     def facts(self) -> tuple[str, int, Path]:
         """The kernel's version, the build's own time (seconds since the epoch) and the file with the packages."""

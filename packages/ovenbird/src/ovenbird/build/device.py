@@ -22,8 +22,8 @@ from ovenbird.run import CommandError, run
 
 # What the agent and the initrd's hand-over need, beside the start of a base.
 PACKAGES = (
-    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libnss-resolve", "python3", "systemd-resolved",
-    "systemd-sysv", "systemd-timesyncd", "udev",
+    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libnss-resolve", "openssl", "python3",
+    "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev",
 )  # fmt: skip
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 HOME = "usr/lib/ovenbird"

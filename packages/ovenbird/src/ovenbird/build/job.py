@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ovenbird.build.bake import Baker
+from ovenbird.build.bundle import Absence
 from ovenbird.build.clean import keep_within
 from ovenbird.build.engine import Engine
 from ovenbird.build.memory import recall, remember
@@ -26,11 +27,15 @@ from ovenbird_device.format.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: a recipe (file or folder), the output folder (None: `out` beside the recipe)."""
+    """What is asked for: a recipe (file or folder), the output folder (None: `out` beside the recipe).
+
+    With `bundle`, a build that cannot write a signed bundle is an error.
+    """
 
     recipe: Path
     out: Path | None = None
     refresh: bool = False
+    bundle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,9 @@ class Result:
             steps = ", ".join(f"{name} {took:.1f} s" for name, took in self.made)
             head += f"built in {self.seconds:.1f} s ({steps})"
         root = format_size(self.manifest.outputs["root.squashfs"].size)
-        return f"{head}\n{self.out / 'disk.img'} (root {root}); boot it: ovenbird run {self.out}"
+        lines = [head, f"{self.out / 'disk.img'} (root {root}); boot it: ovenbird run {self.out}"]
+        lines += [f"{self.out / name} updates devices" for name in self.manifest.outputs if name.endswith(".swu")]
+        return "\n".join(lines)
 
     def to_json(self) -> str:
         """The same for scripts."""
@@ -91,6 +98,11 @@ def build(request: Request, progress: Progress) -> Result:
     """Build what is asked for. Any OvenbirdError leaves the former outputs as they were."""
     begin = time.monotonic()
     plan, out = plan_for(request, progress)
+    if isinstance(plan.signing, Absence):
+        if request.bundle:
+            raise plan.signing.error()
+        if plan.signing.wanted:
+            progress.note(f"{plan.signing.reason}; {plan.signing.hint}")
     if (manifest := is_current(out, plan)) is not None:
         return Result(out, manifest, (), time.monotonic() - begin)
     cache = cache_folder()
@@ -102,7 +114,8 @@ def build(request: Request, progress: Progress) -> Result:
     baker = Baker(plan, store, engine, progress)
     # The store stays in use from the first step to the last copy: a clean-up must not come between.
     with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
-        baker.bake("disk", "root", "boot", "initrd", "kernel")
+        signed = () if isinstance(plan.signing, Absence) else ("bundle",)
+        baker.bake("disk", "root", "boot", "initrd", "kernel", *signed)
         with progress.step("outputs"):
             kernel, epoch, packages = baker.facts()
             files, digests = baker.outputs(), baker.digests()

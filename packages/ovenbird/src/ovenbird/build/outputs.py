@@ -70,12 +70,24 @@ def publish(
         for name, file in files.items():
             copy(file, stack.enter_context(replacing(out / name)))
         copies = stack.pop_all()
+    gone = _former(out) - files.keys()
     with undisturbed():
         with copies:
             # A folder whose files are just being exchanged has no manifest: nobody takes them for one build.
             (out / "manifest.json").unlink(missing_ok=True)
+            for name in gone:  # A bundle of an older version beside a new image would mislead.
+                (out / name).unlink(missing_ok=True)
         write_atomically(out / "manifest.json", dump(manifest))
     return manifest
+
+
+def _former(out: Path) -> set[str]:
+    """The names of what the last build put into a folder."""
+    try:
+        names = load_manifest((out / "manifest.json").read_bytes()).outputs
+    except (FileNotFoundError, FormatError):
+        return set()
+    return {name for name in names if Path(name).name == name}
 
 
 def copy(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,7 @@ from ovenbird.base.debian import base_packages
 from ovenbird.base.sources import source_lines
 from ovenbird.boards import Board, board
 from ovenbird.build import device, kernel, tree
+from ovenbird.build.bundle import Absence, bundle_inputs, plan_bundle
 from ovenbird.build.inputs import (
     Tools,
     file_digest,
@@ -33,6 +35,9 @@ from ovenbird.files import sha256_of
 from ovenbird.image import grub, initrd, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
+
+if TYPE_CHECKING:
+    from ovenbird.keys.signing import Signing
 
 # A stage that installs packages by itself depends on what the package lists offer at that time.
 USES_APT = re.compile(r"\b(apt|apt-get|aptitude)\b")
@@ -71,6 +76,8 @@ class Plan:
     base_names: tuple[str, ...]
     kernel_packages: tuple[Package, ...]
     steps: tuple[Step, ...]
+    signing: Signing | Absence
+    """Who signs the bundle, or why there is none."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""
@@ -100,6 +107,7 @@ def make_plan(
     )
     packages = index.resolve(names)
     kernels = kernel.kernel_packages(machine, index)
+    signing = plan_bundle(recipe)
     return Plan(
         loaded,
         machine,
@@ -107,7 +115,8 @@ def make_plan(
         packages,
         tuple(names),
         kernels,
-        tuple(_steps(loaded, machine, index, packages, kernels, tools)),
+        tuple(_steps(loaded, machine, index, packages, kernels, tools, signing)),
+        signing,
     )
 
 
@@ -138,6 +147,7 @@ def _steps(
     packages: tuple[Package, ...],
     kernels: tuple[Package, ...],
     tools: Tools,
+    signing: Signing | Absence,
 ) -> list[Step]:
     recipe = loaded.recipe
     steps: list[Step] = []
@@ -227,6 +237,9 @@ def _steps(
             **tools.inputs("mkfs.vfat", "mcopy", "mke2fs", "grub-mkimage"),
         },
     )
+    if not isinstance(signing, Absence):
+        parents = {"boot": boot_step.key, "root": root_step.key}
+        add("bundle", "bundle", bundle_inputs(recipe, machine, signing, parents))
     return steps
 
 

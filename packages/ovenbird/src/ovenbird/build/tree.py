@@ -5,11 +5,13 @@ Names, state and network: small files that change often (a version), kept apart 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ovenbird.boards import Board
 from ovenbird.build.context import settle
-from ovenbird.recipe.model import Network, Recipe
+from ovenbird.recipe.model import Health, Network, Recipe
+from ovenbird_device.format import settings
 from ovenbird_device.format.manifest import Image, dump
 
 HOME = "usr/lib/ovenbird"
@@ -39,6 +41,9 @@ def tree_files(recipe: Recipe, board: Board, *, digest: str) -> dict[str, str]:
         f"{HOME}/image.json": dump(image_facts(recipe, board, digest)).decode(),
         f"{HOME}/state": _state(recipe),
         f"{HOME}/os-release": f"IMAGE_ID={recipe.image.name}\nIMAGE_VERSION={recipe.image.version}\n",
+        settings.PATH: settings.dump(update_settings(recipe, board)).decode(),
+        # One line of two words: what the real swupdate compares bundles with.
+        "etc/hwrevision": f"ovenbird {_compatible(recipe, board)[0]}\n",
         "etc/hostname": f"{recipe.hostname}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {recipe.hostname}\n::1 localhost ip6-localhost ip6-loopback\n",
         "usr/lib/systemd/network/80-ovenbird.network": network_file(recipe.network),
@@ -57,6 +62,47 @@ def image_facts(recipe: Recipe, board: Board, digest: str) -> Image:
         distribution=recipe.base.distribution,
         release=recipe.base.release,
         recipe=digest,
+        compatible=_compatible(recipe, board),
+    )
+
+
+def _compatible(recipe: Recipe, board: Board) -> tuple[str, ...]:
+    return recipe.update.compatible or (board.name,)
+
+
+def update_settings(recipe: Recipe, board: Board) -> settings.UpdateSettings:
+    """What the device is told about updates and health. Raises RecipeError for a file that is no certificate."""
+    update = recipe.update
+    return settings.UpdateSettings(
+        certificates=_certificates(update.keys),
+        compatible=_compatible(recipe, board),
+        deadline_s=update.deadline,
+        tries=update.tries,
+        usb=update.usb,
+        swupdate_api=update.swupdate_api,
+        server=update.server,
+        checks=tuple(_check(check) for check in recipe.health),
+    )
+
+
+def _certificates(files: Sequence[Path]) -> tuple[str, ...]:
+    if not files:
+        return ()
+    from ovenbird.keys.certificates import pem, read_certificates  # only here: it takes longer than a plan
+
+    return tuple(pem(certificate) for certificate in read_certificates(files))
+
+
+def _check(check: Health) -> settings.Check:
+    return settings.Check(
+        name=check.name,
+        command=check.command,
+        http=check.http,
+        tcp=check.tcp,
+        unit=check.unit,
+        container=check.container,
+        timeout_s=check.timeout,
+        every_s=check.every,
     )
 
 

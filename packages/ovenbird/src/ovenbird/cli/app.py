@@ -15,7 +15,10 @@ from ovenbird import __version__
 from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
-VERBS = ("new", "check", "build", "run", "shell", "inspect", "extract", "diff", "store", "schema", "doctor")
+VERBS = (
+    "new", "check", "build", "run", "shell", "keys", "bundle", "inspect", "extract", "diff",
+    "store", "schema", "doctor",
+)  # fmt: skip
 
 
 def program(arguments: list[str]) -> typer.Typer:

@@ -13,6 +13,7 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Where the image goes (default: `out` beside the recipe).")] = None,
     explain: Annotated[bool, typer.Option(help="Say what would be made and why, and make nothing.")] = False,
     refresh: Annotated[bool, typer.Option(help="Fetch the newest package lists first.")] = False,
+    bundle: Annotated[bool, typer.Option("--bundle", help="Fail if no signed bundle can be written.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the steps print.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -21,7 +22,7 @@ def build(
     from ovenbird.progress import choose
 
     progress = choose(quiet=as_json, verbose=verbose)
-    request = job.Request(recipe, out, refresh=refresh)
+    request = job.Request(recipe, out, refresh=refresh, bundle=bundle)
     if explain:
         for line in job.explain_lines(request, progress, as_json=as_json):
             print(line)

@@ -18,8 +18,11 @@ def new(
     schema: Annotated[
         bool, typer.Option("--schema", help="Add the JSON Schema, for editors that complete TOML.")
     ] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Let its devices take updates signed by your key, made if there is none.")
+    ] = False,
 ) -> None:
     """Make a folder with a recipe that builds as it is."""
-    for file in new_recipe(name, schema=schema):
+    for file in new_recipe(name, schema=schema, keys=keys):
         typer.echo(f"made {shown(file.absolute())}")
     typer.echo(f"\nNext: cd {name} && ovenbird check && ovenbird build && ovenbird run")

@@ -35,7 +35,7 @@ from ovenbird.keys.certificates import common_name, fingerprint, issued_by, pem
 from ovenbird.keys.cms import made_by, signed_data
 from ovenbird.keys.folder import all_keys, keys_folder
 from ovenbird.run import CommandError, run
-from ovenbird_device.update.signature import SignatureError, verify
+from ovenbird_device.update.signature import SignatureError, VerifierError, verify
 
 COMMAND = "OVENBIRD_SIGN_COMMAND"
 KEY = "OVENBIRD_SIGNING_KEY"
@@ -72,6 +72,8 @@ class Signing:
                 f"devices would not take what {common_name(certificate)} signs: {error}",
                 hint="its certificate needs the usages digitalSignature and emailProtection; `ovenbird keys new`",
             ) from error
+        except VerifierError as error:
+            raise HostError(str(error), hint="sudo apt-get install openssl") from error
         return cms
 
 

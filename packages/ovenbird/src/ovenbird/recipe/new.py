@@ -16,10 +16,11 @@ SCHEMA: Final = "ovenbird.schema.json"
 _RENAMED: Final = {"gitignore": ".gitignore"}  # a real .gitignore would hide files of Ovenbird itself
 
 
-def new_recipe(folder: Path, *, schema: bool = False) -> list[Path]:
+def new_recipe(folder: Path, *, schema: bool = False, keys: bool = False) -> list[Path]:
     """Makes `folder` with a recipe named like it, and returns the files made. Nothing that exists is overwritten.
 
-    With `schema`, the recipe's JSON Schema is written beside it and named in its first line, where editors look.
+    With `schema`, the recipe's JSON Schema is written beside it and named in its first line, where editors look. With
+    `keys`, its devices take updates that the user's key "updates" signs; the key is made if there is none.
     Raises UsageError if the folder has something in it already or its name can be no image's.
     """
     name = Path(folder.absolute()).name
@@ -32,9 +33,31 @@ def new_recipe(folder: Path, *, schema: bool = False) -> list[Path]:
                 f"{shown(folder.absolute())} exists already and is not empty",
                 hint="nothing was changed; use another name",
             )
-        return [_write(folder / where, text) for where, text in _contents(name, schema=schema).items()]
+        contents = _contents(name, schema=schema)
+        if keys:
+            recipe = Path("ovenbird.toml")
+            contents[recipe] = _with_updates(contents[recipe])
+        return [
+            *(_own_key(folder) if keys else ()),
+            *(_write(folder / where, text) for where, text in contents.items()),
+        ]
     except OSError as error:
         raise from_os_error(error) from error
+
+
+def _own_key(folder: Path) -> list[Path]:
+    """Put the certificate of the user's key into a recipe's folder; returns the files made."""
+    from ovenbird.keys.folder import DEFAULT, all_keys, copy_certificate, find_key, new_key
+
+    known = DEFAULT in [key.name for key in all_keys()]
+    key = find_key(DEFAULT) if known else new_key(DEFAULT)
+    made = [] if known else [key.private, key.certificate]
+    return [*made, copy_certificate(key, folder / "keys")]
+
+
+def _with_updates(recipe: str) -> str:
+    """The recipe's text with its section [update] in force."""
+    return re.sub(r"(?m)^# (\[update\]|keys = \[.*\]$)", r"\1", recipe)
 
 
 def _write(file: Path, text: str) -> Path:

@@ -110,7 +110,7 @@ def page() -> str:
             needed = "" if not field.required else " Every recipe has this section."
             sections.append(f"## `[{field.encode_name}]`\n\n{bare.__doc__}{needed}\n\n{_keys(bare)}")
             sections += [_boards()] if bare is Image else []
-        elif (listed := _listed(bare)) is not None:
+        elif (listed := _listed(field.type)) is not None:
             many = " Each is a section of its own; there may be as many as you like."
             sections.append(f"## `[[{field.encode_name}]]`\n\n{listed.__doc__}{many}\n\n{_keys(listed)}")
         else:
@@ -121,9 +121,9 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _listed(bare: Any) -> type[msgspec.Struct] | None:
+def _listed(hint: object) -> type[msgspec.Struct] | None:
     """The struct that a list of tables has for each, if it is one."""
-    item, _ = annotated(_parts(bare)[1])
+    item, _ = annotated(_parts(annotated(hint)[0])[1])
     return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from ovenbird.errors import RecipeError
+from ovenbird.recipe.duration import format_duration
 from ovenbird.recipe.load import LoadedRecipe
+from ovenbird.recipe.model import Recipe
 from ovenbird.recipe.problems import Problem, RecipeProblemsError, shown
 from ovenbird.recipe.size import format_size
 from ovenbird.recipe.stage import Stage
@@ -29,10 +31,20 @@ def lines(loaded: LoadedRecipe) -> list[tuple[str, str]]:
         ("disk", slots),
         ("state", f"/var {recipe.state.var}" + (f"; kept: {kept}" if kept else "")),
         ("network", f"{recipe.hostname}, {address or 'DHCP'}"),
+        ("updates", _updates(recipe)),
     ]
     if recipe.image.description:
         found.insert(1, ("", recipe.image.description))
     return found
+
+
+def _updates(recipe: Recipe) -> str:
+    update = recipe.update
+    if not update.keys:
+        return "refused, since there are no `keys` in [update]"
+    signers = ", ".join(shown(file) for file in update.keys)
+    checks = f" by {', '.join(check.name for check in recipe.health)}" if recipe.health else ""
+    return f"signed for {signers}; healthy{checks} within {format_duration(update.deadline)}"
 
 
 def _count(packages: int) -> str:
