@@ -292,10 +292,12 @@ def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
 
     `gpt` lets the kernel take the backup of a partition table whose first copy was torn by a power cut
     (kernel-parameters.txt); `panic` restarts a machine whose kernel gives up, so that the selector can decide again.
+    `systemd.ssh_auto=no` (systemd-ssh-generator(8)): SSH listens where a stage says; by itself systemd 256 and newer
+    offers it to the host of a virtual machine too, past that stage, and complains at each boot where it cannot.
     """
     boot = loaded.recipe.boot
     debug = ("ovenbird.debug",) if boot.debug else ()
-    return (*machine.console, "gpt", "panic=10", "quiet", *debug, *boot.cmdline)
+    return (*machine.console, "gpt", "panic=10", "quiet", "systemd.ssh_auto=no", *debug, *boot.cmdline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,16 @@ from ovenbird_device.format.manifest import Image, dump
 HOME = "usr/lib/ovenbird"
 
 # os-release is a link to the distribution's own file; IMAGE_ID and IMAGE_VERSION are its standard fields for this.
+# The library cache is made here, where a stage may have brought libraries, and .updated says that /etc and /var go with
+# /usr (systemd-update-done(8)): otherwise each fresh slot would do this work of the build again at its first boot.
 CONTAINERFILE = f"""\
 COPY files/ /
 RUN set -eu; \\
     sed -i '/^IMAGE_ID=/d;/^IMAGE_VERSION=/d' /usr/lib/os-release; \\
-    cat /{HOME}/os-release >>/usr/lib/os-release
+    cat /{HOME}/os-release >>/usr/lib/os-release; \\
+    ldconfig; \\
+    rm -f /var/cache/ldconfig/aux-cache; \\
+    touch /etc/.updated /var/.updated
 """
 
 
@@ -47,7 +52,9 @@ def tree_files(recipe: Recipe, board: Board, *, digest: str) -> dict[str, str]:
         "etc/hostname": f"{recipe.hostname}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {recipe.hostname}\n::1 localhost ip6-localhost ip6-loopback\n",
         "usr/lib/systemd/network/80-ovenbird.network": network_file(recipe.network),
-        "usr/lib/systemd/resolved.conf.d/ovenbird.conf": f"[Resolve]\nMulticastDNS={_yes(recipe.network.mdns)}\n",
+        "usr/lib/systemd/resolved.conf.d/ovenbird.conf": (
+            f"[Resolve]\nMulticastDNS={_yes(recipe.network.mdns)}\nLLMNR=no\n"
+        ),
     }
 
 
