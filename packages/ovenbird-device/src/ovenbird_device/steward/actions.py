@@ -1,28 +1,105 @@
-"""What the steward can do. One function an action; each returns when the work is queued, and raises ActionError."""
+"""What the steward can do. Each action returns what its answer carries, when the work is done or queued."""
 
 import subprocess
 from typing import assert_never
 
-from .protocol import Action, PowerOff, Reboot
+import msgspec
+
+from ..format.selector import Slot
+from ..slots.disk import SlotsError
+from ..update import record
+from ..update.job import Job, Order
+from ..update.policy import UpdateError
+from .device import Device
+from .protocol import (
+    Action,
+    Arm,
+    Commit,
+    PowerOff,
+    Reboot,
+    Rollback,
+    SlotsStatus,
+    Update,
+    UpdateAbort,
+    UpdateResume,
+    UpdateStatus,
+)
+
+Plain = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | UpdateAbort | UpdateStatus
+"""The actions that have one answer and need no pipe."""
 
 
 class ActionError(Exception):
-    """The action could not be done; the message is for people."""
+    """The action could not be done; the message is for people, `reason` for programs."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
-def act(action: Action) -> None:
+def act(action: Plain, device: Device) -> msgspec.Struct | None:
     """Do one action. Raises ActionError."""
+    try:
+        return _act(action, device)
+    except SlotsError as error:
+        raise ActionError(f"{str(error)[:1].upper()}{str(error)[1:]}.", "slots") from error
+    except UpdateError as error:
+        raise ActionError(str(error), error.reason) from error
+
+
+def _act(action: Plain, device: Device) -> msgspec.Struct | None:
     match action:
         case Reboot():
-            _systemctl("reboot")
+            systemctl("reboot")
         case PowerOff():
-            _systemctl("poweroff")
+            systemctl("poweroff")
+        case SlotsStatus():
+            return device.slots().status()
+        case Commit():
+            slots = device.slots()
+            slots.commit()
+            record.settle(slots, "committed", "by-hand", "Somebody committed it.")
+            return slots.status()
+        case Rollback(reboot):
+            slots = device.slots()
+            slots.rollback()
+            record.settle(slots, "rolled-back", "by-hand", "Somebody rolled it back.")
+            if reboot:
+                systemctl("reboot")
+            return slots.status()
+        case Arm(slot, reboot):
+            slots = device.slots()
+            slots.arm(None if slot is None else Slot(slot))
+            if reboot:
+                systemctl("reboot")
+            return slots.status()
+        case UpdateAbort():
+            device.updates.abort()
+        case UpdateStatus():
+            return device.updates.snapshot()
         case _:
             assert_never(action)
+    return None
 
 
-def _systemctl(verb: str) -> None:
-    """Queue a state of the whole system with systemd; it stops services in order and syncs."""
+def begin(action: Update | UpdateResume, pipe: int, device: Device) -> Job:
+    """Start an update, or go on with it, from a pipe, which is taken over in any case. Raises ActionError."""
+    try:
+        if isinstance(action, UpdateResume):
+            return device.updates.resume(action.id, pipe, action.offset)
+        order = Order(action.size, action.allow_downgrade, action.force, action.trial_only, action.reboot)
+        return device.updates.start(pipe, order)
+    except UpdateError as error:
+        raise ActionError(str(error), error.reason) from error
+
+
+def needs_pipe(action: Action) -> bool:
+    """Whether the request must bring a pipe along."""
+    return isinstance(action, Update | UpdateResume)
+
+
+def systemctl(verb: str) -> None:
+    """Queue a state of the whole system with systemd; it stops services in order and syncs. Raises ActionError."""
     command = ["systemctl", "--no-block", "--no-wall", verb]
     try:
         done = subprocess.run(

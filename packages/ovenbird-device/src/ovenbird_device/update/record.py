@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..slots import files
+from ..slots.manage import Slots, now
 
 _LAST = "update.json"
 _FAILED = "failed.json"
@@ -67,6 +68,25 @@ def forget_failed(folder: Path, digest: str) -> None:
     known = failed(folder)
     if digest in known:
         _save(folder / _FAILED, tuple(one for one in known if one != digest))
+
+
+def settle(slots: Slots, outcome: str, reason: str, message: str, details: dict[str, str] | None = None) -> None:
+    """A trial is over: `committed` or `rolled-back`. Call it after the selector was changed.
+
+    Completes the record of the update that led to it, and keeps (or forgets) its bundle as one that failed here.
+    """
+    folder, before = slots.folder, last(slots.folder)
+    if before is None or before.outcome != "armed":
+        return
+    if outcome == "committed":
+        forget_failed(folder, before.bundle)
+    else:
+        note_failed(folder, before.bundle)
+    found = {} if details is None else details
+    note(
+        folder,
+        msgspec.structs.replace(before, outcome=outcome, reason=reason, message=message, ended=now(), details=found),
+    )
 
 
 def _save(path: Path, value: object) -> None:
