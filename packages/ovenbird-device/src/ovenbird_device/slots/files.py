@@ -7,6 +7,7 @@ the group of the folder that they are in.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,8 +31,8 @@ def save(path: Path, value: object) -> None:
     aside = path.with_name(path.name + ".new")
     number = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with open(number, "wb") as file:  # noqa: PTH123 - takes over the number, with the mode it was opened with
-        if os.geteuid() == 0:
-            os.fchown(number, 0, path.parent.stat().st_gid)
+        with suppress(PermissionError):  # not readable for the agent is better than not kept
+            os.fchown(number, -1, path.parent.stat().st_gid)
         os.fchmod(number, 0o640)
         file.write(msgspec.json.encode(value) + b"\n")
         file.flush()
