@@ -1,0 +1,48 @@
+"""Real devices for the tests: images built by the installed program, and one guest that many tests look at."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.tool import OUTPUT, ROOT, Tool
+from tests.vm.guest import Guest, guest
+
+RECIPES = ROOT / "tests/vm/recipes"
+
+
+@pytest.fixture(scope="session")
+def key() -> Path:
+    """The private half of the tests' SSH key; kept between runs, so that what is built with it is kept too."""
+    path = OUTPUT / "keys/test"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def full(tool: Tool, key: Path) -> Path:
+    """The folder with the image of `recipes/full`."""
+    out = OUTPUT / "full"
+    tool.build(RECIPES / "full", "--out", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def first_boot(full: Path, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Guest]:
+    """The device of a module's tests, with a watchdog plugged in and no password given; told at its first boot."""
+    folder = tmp_path_factory.mktemp("device")
+    with guest(full, folder, key=key, extra=["-device", "i6300esb"]) as device:
+        yield device
+
+
+@pytest.fixture
+def device(first_boot: Guest) -> Guest:
+    """The same, switched on if a test left it off."""
+    if not first_boot.machine.running:
+        first_boot.power_on()
+    return first_boot
