@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             state=options.state,
             steward=runtime / "ovenbird/steward.sock",
             places=places,
+            update=options.update_settings,
             allowed=parse_networks(options.allow),
             hosts=parse_hosts(options.hosts),
         )
@@ -85,6 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runtime", type=Path, default=Path(environment("OVENBIRD_RUNTIME", "/run")))
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--image", type=Path, default=Path("/usr/lib/ovenbird/image.json"))
+    parser.add_argument("--update-settings", type=Path, default=Path("/usr/lib/ovenbird/update.json"))
     parser.add_argument("--system", type=Path, default=Path("/sys"))
     parser.add_argument(
         "--allow", default=environment("OVENBIRD_ALLOW", ""), help="networks to serve beside private ones, or `any`"

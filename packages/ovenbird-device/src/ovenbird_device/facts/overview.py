@@ -140,6 +140,15 @@ class Reader:
         """Ask systemd for its stamps; blocks for some milliseconds."""
         self._systemd, self._finished = boot.systemd_stamps()
 
+    @property
+    def image(self) -> ImageFacts:
+        """The image's own description."""
+        return self._image
+
+    def boot_note(self) -> boot.BootNote:
+        """The initrd's note of this boot."""
+        return boot.read_note(self._places.boot_note)
+
     def data(self) -> DataFacts:
         """The state of data, and its sizes (0 when they cannot be read)."""
         note = boot.read_note(self._places.boot_note)

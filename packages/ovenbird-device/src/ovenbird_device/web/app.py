@@ -25,6 +25,9 @@ from .guard import Guard
 from .negotiate import json, refusal, wants_html
 from .pages import Pages
 from .settings import Settings
+from .update.routes import PATH as UPDATE
+from .update.routes import Updates
+from .update.trial import trial_of
 
 _FRESH = 1.0  # seconds for which one reading serves every visitor
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Ovenbird device", charset="UTF-8"'}
@@ -36,18 +39,19 @@ class Site:
     """The device's pages and their state."""
 
     def __init__(self, settings: Settings, reader: Reader) -> None:
-        self._settings = settings
-        self._reader = reader
-        self._auth = Auth(settings)
+        self.settings = settings
+        self.reader = reader
+        self.auth = Auth(settings)
         self._assets = Assets()
-        self._pages = Pages(self._assets)
-        self._boot_id = hardware.text(settings.places.processes / "sys/kernel/random/boot_id")
+        self.pages = Pages(self._assets)
+        self.boot_id = hardware.text(settings.places.processes / "sys/kernel/random/boot_id")
         self._kept: tuple[float, Overview] | None = None
         self._asking = asyncio.Lock()
+        self.updates = Updates(self)
 
     def prepare(self) -> None:
         """Load and compile the templates, so that the first visitor does not wait for it."""
-        self._pages.prepare()
+        self.pages.prepare()
 
     def routes(self) -> list[Route]:
         """Every URL of the device."""
@@ -59,6 +63,7 @@ class Site:
             Route("/reboot", self.reboot, methods=["GET", "POST"]),
             Route("/poweroff", self.poweroff, methods=["GET", "POST"]),
             Route("/static/{name}", self.static, methods=["GET"]),
+            *self.updates.routes(),
         ]
 
     async def overview(self, request: Request) -> Response:
@@ -67,26 +72,32 @@ class Site:
         if not wants_html(request.headers):
             return json(request.headers, overview)
         fragment = request.headers.get("hx-request") == "true"
-        return self._pages.overview(request, overview, signed_in=self._auth.signed_in(request), fragment=fragment)
+        return self.pages.overview(request, overview, signed_in=self.auth.signed_in(request), fragment=fragment)
 
     async def _overview(self) -> Overview:
         now = time.monotonic()
         if self._kept is None or now - self._kept[0] > _FRESH:
-            if self._reader.wants_stamps and not self._asking.locked():
+            if self.reader.wants_stamps and not self._asking.locked():
                 async with self._asking:
-                    await asyncio.to_thread(self._reader.read_stamps)
-            self._kept = (now, self._reader.overview())
+                    await asyncio.to_thread(self.reader.read_stamps)
+            self._kept = (now, self.reader.overview())
         return self._kept[1]
 
     async def health(self, request: Request) -> Response:
         """Whether the device is well, for programs: always 200 while the agent answers. Needs no password."""
-        data = self._reader.data()
-        answer = {
-            "status": "degraded" if data.state == "degraded" else "ok",
+        data = self.reader.data()
+        health = self.updates.health()
+        trial = trial_of(health, booted=self.reader.boot_note().trial, slot=self.reader.boot_note().slot)
+        unhealthy = health is not None and health.state == "unhealthy"
+        answer: dict[str, object] = {
+            "status": "degraded" if data.state == "degraded" or unhealthy else "trial" if trial else "ok",
             "agent": "up",
+            "system": None if health is None else {"state": health.state, "reason": health.reason},
+            "trial": trial,
+            "checks": [] if health is None else health.checks,
             "data": {"state": data.state, "reason": data.reason},
-            "uptime_s": self._reader.uptime(),
-            "boot_id": self._boot_id,
+            "uptime_s": self.reader.uptime(),
+            "boot_id": self.boot_id,
         }
         return json(request.headers, answer)
 
@@ -100,7 +111,7 @@ class Site:
     async def login(self, request: Request) -> Response:
         """Sign a browser in with the device's password."""
         if request.method in ("GET", "HEAD"):
-            return self._pages.login(request, target=_local(request.query_params.get("next", "/")))
+            return self.pages.login(request, target=_local(request.query_params.get("next", "/")))
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
             raise HTTPException(415, "Sign in with a form, or send the password by HTTP Basic with each request.")
         try:
@@ -108,30 +119,30 @@ class Site:
         except ValueError as error:
             raise HTTPException(400, "That is not the sign-in form.") from error
         target = _local(form.get("next", ["/"])[-1])
-        verdict = await self._auth.check(sender(request), form.get("password", [""])[-1])
+        verdict = await self.auth.check(sender(request), form.get("password", [""])[-1])
         if verdict == "right":
             response: Response = RedirectResponse(target, 303)
             # No Secure flag: the device is reached by plain HTTP inside a house.
-            response.set_cookie(self._auth.cookie, self._auth.begin(), path="/", httponly=True, samesite="strict")
+            response.set_cookie(self.auth.cookie, self.auth.begin(), path="/", httponly=True, samesite="strict")
             return response
         if not wants_html(request.headers):
-            return self._refuse(request, verdict)
+            return self.refuse(request, verdict)
         if verdict == "wait":
-            seconds = max(1, round(self._auth.wait(sender(request)) + 0.5))
+            seconds = max(1, round(self.auth.wait(sender(request)) + 0.5))
             trouble = f"Too many attempts. Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
-            response = self._pages.login(request, target=target, trouble=trouble, status=429)
+            response = self.pages.login(request, target=target, trouble=trouble, status=429)
             response.headers["Retry-After"] = str(seconds)
             return response
         trouble = "That is not this device's password."
-        if not self._auth.provisioned:
+        if not self.auth.provisioned:
             trouble = "This device has no password yet. Its console tells why."
-        return self._pages.login(request, target=target, trouble=trouble, status=403)
+        return self.pages.login(request, target=target, trouble=trouble, status=403)
 
     async def logout(self, request: Request) -> Response:
         """End the session."""
-        self._auth.end(request)
+        self.auth.end(request)
         response = RedirectResponse("/", 303)
-        response.delete_cookie(self._auth.cookie, path="/", httponly=True, samesite="strict")
+        response.delete_cookie(self.auth.cookie, path="/", httponly=True, samesite="strict")
         return response
 
     async def reboot(self, request: Request) -> Response:
@@ -147,31 +158,31 @@ class Site:
         if request.method in ("GET", "HEAD"):
             if not html:
                 raise HTTPException(405, headers={"Allow": "POST"})
-            if not self._auth.signed_in(request):
+            if not self.auth.signed_in(request):
                 return RedirectResponse(f"/login?next={quote(f'/{name}')}", 303)
-            return self._pages.confirm(request, name)
-        verdict = await self._auth.may_change(request)
+            return self.pages.confirm(request, name)
+        verdict = await self.auth.may_change(request)
         if verdict != "right":
             if html and verdict == "none":
                 return RedirectResponse(f"/login?next={quote(f'/{name}')}", 303)
-            return self._refuse(request, verdict)
+            return self.refuse(request, verdict)
         try:
-            await client.ask(self._settings.steward, order)
+            await client.ask(self.settings.steward, order)
         except client.StewardError as error:
             raise HTTPException(503, str(error)) from error
         if html:
-            return self._pages.going(request, name, self._boot_id)
+            return self.pages.going(request, name, self.boot_id)
         return json(request.headers, {"accepted": name}, 202)
 
-    def _refuse(self, request: Request, verdict: str) -> Response:
+    def refuse(self, request: Request, verdict: str) -> Response:
         """Answer a request whose password is missing, wrong, or comes too soon."""
         if verdict == "wait":
-            seconds = max(1, round(self._auth.wait(sender(request)) + 0.5))
-            return self._failure(
+            seconds = max(1, round(self.auth.wait(sender(request)) + 0.5))
+            return self.failure(
                 request, 429, "Too many attempts.", f"Try again in {seconds} s.", {"Retry-After": str(seconds)}
             )
         text = "That is not this device's password." if verdict == "wrong" else "This needs the device's password."
-        return self._failure(request, 401, text, f"Send it by HTTP Basic as user {password.USER}.", _CHALLENGE)
+        return self.failure(request, 401, text, f"Send it by HTTP Basic as user {password.USER}.", _CHALLENGE)
 
     async def failed(self, request: Request, error: Exception) -> Response:
         """What Starlette raises for unknown paths and methods, and what the pages raise themselves."""
@@ -179,12 +190,15 @@ class Site:
             return refusal(request.headers, 500, "The agent failed.", "Its journal tells more.")
         own = error.detail != HTTPStatus(error.status_code).phrase
         text = error.detail if own else _WORDS.get(error.status_code, f"{error.detail}.")
-        return self._failure(request, error.status_code, text, "", dict(error.headers or {}))
+        return self.failure(request, error.status_code, text, "", dict(error.headers or {}))
 
-    def _failure(self, request: Request, status: int, text: str, hint: str, extra: dict[str, str]) -> Response:
+    def failure(
+        self, request: Request, status: int, text: str, hint: str = "", extra: dict[str, str] | None = None
+    ) -> Response:
+        """A refusal as page or JSON."""
         if wants_html(request.headers):
-            response = self._pages.message(request, status, text, hint)
-            response.headers.update(extra)
+            response = self.pages.message(request, status, text, hint)
+            response.headers.update(extra or {})
             return response
         return refusal(request.headers, status, text, hint, extra)
 
@@ -204,4 +218,4 @@ def build(site: Site, settings: Settings) -> ASGIApp:
     """The whole application behind its guard."""
     app = Starlette(routes=site.routes(), exception_handlers={HTTPException: site.failed, 500: site.failed})
     app.router.redirect_slashes = False
-    return Guard(app, settings)
+    return Guard(app, settings, streams=frozenset({UPDATE}))

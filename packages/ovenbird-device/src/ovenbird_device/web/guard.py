@@ -5,6 +5,7 @@ is small, and a change that comes from a browser comes from this device's own pa
 Written as plain ASGI so that it holds for static files, errors and unknown paths alike.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .linger import Lingering
 from .negotiate import refusal
 from .settings import Settings
 
@@ -35,9 +37,11 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, streams: frozenset[str] = frozenset()) -> None:
+        """`streams` are the paths that take a body of any size, and see to it themselves."""
         self._app = app
         self._settings = settings
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on with a counted body and with security headers on the answer."""
@@ -56,9 +60,13 @@ class Guard:
         trouble = self._trouble(scope, headers)
         if trouble is not None:
             status, text, hint = trouble
-            await refusal(headers, status, text, hint)(scope, receive, send_guarded)
+            answer = refusal(headers, status, text, hint)
+            streaming = scope["path"] in self._streams
+            await (Lingering(answer) if streaming else answer)(scope, receive, send_guarded)
             return
-        await self._app(scope, _counted(receive, self._settings.body_limit), send_guarded)
+        if scope["path"] not in self._streams:
+            receive = _counted(receive, self._settings.body_limit)
+        await self._app(scope, receive, send_guarded)
 
     def _trouble(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         """Why a request is refused before its body is read: status, sentence, hint. None to let it pass."""
@@ -72,7 +80,8 @@ class Guard:
         if sum(len(name) + len(value) for name, value in headers.raw) > _HEADER_LIMIT:
             return 431, "Those headers are too large.", ""  # h11's own limit lets a header pass that came in one piece
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length) > settings.body_limit:
+        limit = settings.body_limit if scope["path"] not in self._streams else sys.maxsize
+        if not (length.isascii() and length.isdigit()) or int(length) > limit:
             return 413, "That is too large.", f"At most {settings.body_limit} bytes are taken here."
         if scope["method"] not in _SAFE and not _same_origin(headers, hosts[0]):
             return 403, "That request came from another site.", "Changes are taken from this device's own pages."

@@ -1,5 +1,6 @@
 """Turns values into pages: the one place that knows the templates."""
 
+import socket
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..facts.overview import Overview
+from ..slots.manage import Status
 from . import view
 from .assets import Assets
 from .negotiate import packed
@@ -54,6 +56,24 @@ class Pages:
             meters=view.meters(overview),
             strata=view.strata(overview),
             headline=view.headline(overview),
+        )
+
+    def update(self, request: Request, *, fragment: bool, status: int, signed_in: bool, **values: object) -> Response:
+        """The updates, or only what moves when htmx asks for it."""
+        template = "update_now.html" if fragment else "update.html"
+        return self._page(
+            request, template, status=status, signed_in=signed_in, hostname=socket.gethostname(), **values
+        )
+
+    def slots(self, request: Request, status: Status, *, signed_in: bool) -> Response:
+        """Both slots, and what can be decided by hand."""
+        return self._page(
+            request,
+            "slots.html",
+            signed_in=signed_in,
+            hostname=socket.gethostname(),
+            both=status.slots,
+            about=view.slots(status),
         )
 
     def login(self, request: Request, *, target: str, trouble: str = "", status: int = 200) -> Response:

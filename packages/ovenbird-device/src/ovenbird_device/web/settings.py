@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..facts.overview import Places
+from ..format import settings as update_settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -37,6 +38,7 @@ class Settings:
     state: Path = Path("/data/ovenbird")
     steward: Path = Path("/run/ovenbird/steward.sock")
     places: Places = field(default_factory=Places)
+    update: Path = Path("/") / update_settings.PATH
     allowed: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
     body_limit: int = 64 * 1024

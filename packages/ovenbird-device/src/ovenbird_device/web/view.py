@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..facts.overview import Overview
+from ..slots.manage import SlotStatus, Status
 
 PELLETS = 24
 
@@ -127,3 +128,41 @@ def headline(overview: Overview) -> str:
     if overview.data.state == "repaired":
         return f"Running from {slot}, after repairing its data."
     return f"Running from {slot}, all is well." if overview.slot else "Up and answering."
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsView:
+    """What the page of the slots says beside the facts."""
+
+    lead: str
+    advice: str
+    words: dict[str, str]
+    commit: str  # what the button says; empty without one
+    rollback: str
+
+
+def slots(status: Status) -> SlotsView:
+    """Both slots in words."""
+    running, other = status.running, {"a": "b", "b": "a"}.get(status.running, "a")
+    words = {one.slot: ", ".join(_slot_words(one)) for one in status.slots}
+    if not running:
+        return SlotsView("Rescue runs; send a bundle to fill a slot again.", "", words, "", "")
+    if status.trial == running:
+        advice = f"Slot {running} is on trial. Its health decides, unless you do."
+        return SlotsView(
+            f"Trying out slot {running}.", advice, words, f"Commit slot {running}", f"Go back to slot {other}"
+        )
+    if status.trial:
+        advice = f"The next restart tries slot {status.trial}, unless you give that up."
+        return SlotsView(f"Running from slot {running}.", advice, words, "", f"Do not try slot {status.trial}")
+    whole = any(one.slot == other and one.good and one.bootable for one in status.slots)
+    if whole:
+        advice = f"Slot {other} holds the system from before. Going back takes effect with the next restart."
+        return SlotsView(f"Running from slot {running}.", advice, words, "", f"Go back to slot {other}")
+    advice = f"Slot {other} holds nothing to go back to."
+    return SlotsView(f"Running from slot {running}.", advice, words, "", "")
+
+
+def _slot_words(one: SlotStatus) -> list[str]:
+    words = [("running", one.running), ("active", one.active), ("on trial", one.trial), ("given up", one.failed)]
+    return [word for word, true in words if true] or ["idle"]

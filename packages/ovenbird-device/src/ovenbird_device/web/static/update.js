@@ -1,0 +1,92 @@
+// Sends a bundle piece by piece of what a browser can: one request with the whole file, and when its connection breaks,
+// another with the rest. What happens meanwhile is drawn by the server; see templates/update_now.html.
+"use strict";
+(() => {
+  const form = document.getElementById("upload");
+  const card = document.getElementById("send");
+  const now = () => document.getElementById("update-now");
+  const settle = () => {
+    if (card) card.hidden = now()?.dataset.busy === "yes";
+  };
+  document.addEventListener("htmx:afterSwap", settle);
+  if (!form) return;
+  const trouble = document.getElementById("trouble");
+  const button = form.querySelector("button");
+  const say = (text) => {
+    trouble.textContent = text;
+    trouble.hidden = !text;
+  };
+  const rest = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+  const json = { Accept: "application/json" };
+  const look = async () => (await fetch("/update", { headers: json, cache: "no-store", signal: AbortSignal.timeout(8000) })).json();
+  let sending = false;
+
+  // Where to go on with this file after a cut; null if the device does not wait for it.
+  const lost = async (file, known) => {
+    for (let tries = 0; tries < 60; tries++) {
+      try {
+        const { state, job } = await look();
+        if (!job || (known && job.id !== known)) return null;
+        if (state === "uploading" && job.size === file.size && job.received < job.size) return { id: job.id, offset: job.received };
+        if (state === "paused" && job.size === file.size) return { id: job.id, offset: job.received };
+        return null;
+      } catch {
+        await rest(Math.min(10, 1 + tries));
+      }
+    }
+    return null;
+  };
+
+  const send = async (file, query) => {
+    let headers = { ...json, "Content-Type": "application/octet-stream" };
+    let body = file;
+    let known = "";
+    for (;;) {
+      const begun = look; // The job's id is learned while the upload runs.
+      const watch = rest(1.5).then(begun).then(({ job }) => { if (job) known = known || job.id; }).catch(() => {});
+      try {
+        const answer = await fetch(`/update?${query}`, { method: "POST", headers, body });
+        if (answer.ok) return "";
+        const told = await answer.json().catch(() => ({}));
+        if (answer.status === 409 && told.offset !== undefined && told.id === known) {
+          headers = { ...headers, "Upload-Id": known, "Upload-Offset": String(told.offset) };
+          body = file.slice(told.offset);
+          await rest(1);
+          continue;
+        }
+        if (answer.status === 401) return "Your session has ended. Sign in again.";
+        return [told.error || `The device refused (${answer.status}).`, told.hint].filter(Boolean).join(" ");
+      } catch {
+        await watch;
+        const place = await lost(file, known);
+        if (!place) return "";
+        known = place.id;
+        headers = { ...headers, "Upload-Id": place.id, "Upload-Offset": String(place.offset) };
+        body = file.slice(place.offset);
+      }
+    }
+  };
+
+  addEventListener("beforeunload", (event) => {
+    if (sending) event.preventDefault();
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const file = document.getElementById("bundle").files[0];
+    if (!file || sending) return;
+    say("");
+    sending = true;
+    button.disabled = true;
+    const query = new URLSearchParams();
+    for (const box of form.querySelectorAll("input[type=checkbox]:checked")) query.set(box.name, "1");
+    try {
+      const { signed_in: signed } = await look();
+      say(signed ? await send(file, query) : "Your session has ended. Sign in again.");
+    } catch {
+      say("The device does not answer.");
+    }
+    sending = false;
+    button.disabled = false;
+    window.htmx?.ajax("GET", "/update", { target: "#update-now", swap: "outerHTML" });
+  });
+})();
