@@ -141,7 +141,8 @@ def command(
     for number, (disk, kind) in enumerate(disks):
         # What is lost when this machine itself fails is not the guest's affair, so its flushes need not reach our disk.
         words += ["-drive", f"if=none,id=disk{number},format={kind},cache=unsafe,discard=unmap,file={disk}"]
-        words += ["-device", f"{virtual.disk},drive=disk{number},bootindex={number}"]
+        order = "" if settings.kernel is not None else f",bootindex={number}"
+        words += ["-device", f"{virtual.disk},drive=disk{number}{order}"]
     for device in virtual.devices:
         words += ["-device", device]
     for name in settings.credentials:

@@ -15,10 +15,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ovenbird.errors import OvenbirdError, UsageError
 from ovenbird.run import run, spawn
@@ -67,7 +69,7 @@ class Machine:
         self._typing: socket.socket | None = None
         self._position = 0
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ovenbird-vm-", ignore_cleanup_errors=True))
             self.files = Files(Path(folder))
@@ -184,10 +186,10 @@ class Machine:
 
     @property
     def console(self) -> str:
-        """All that came from the serial console since the power was last switched on."""
+        """All that came from the serial console since the power was last switched on, with plain ends of lines."""
         with self.files.log.open("rb") as log:
             log.seek(self._position)
-            return log.read().decode("utf-8", "replace")
+            return log.read().decode("utf-8", "replace").replace("\r\n", "\n")
 
     def wait_for(self, pattern: str, timeout: float, *, since: int = 0) -> re.Match[str]:
         """Wait until the console shows the pattern (a regular expression; ^ and $ are lines), `since` characters on.
@@ -198,7 +200,7 @@ class Machine:
         deadline = time.monotonic() + timeout
         while True:
             ended = not self.running
-            text = self.console.replace("\r\n", "\n")
+            text = self.console
             if match := expression.search(text, since):
                 return match
             if ended:
@@ -212,6 +214,8 @@ class Machine:
         """Type on the serial console."""
         if self._typing is None:
             self._typing = self.connect_console()
+            # What nobody reads would hold up the guest; the log has it anyway.
+            threading.Thread(target=_drain, args=(self._typing,), daemon=True).start()
         self._typing.sendall(text.encode())
 
     def connect_console(self) -> socket.socket:
@@ -277,6 +281,12 @@ class Machine:
             raise UsageError("a disk is exported with the power off")
         disk, kind = self._disks[number]
         run(["qemu-img", "convert", "-q", "-f", kind, "-O", "raw", disk, out])
+
+
+def _drain(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while line.recv(4096):
+            pass
 
 
 def copy_sparse(source: Path, target: Path, size: int | None = None) -> None:
