@@ -75,7 +75,7 @@ def test_one_file_changed_in_the_last_stage(tool: Tool, project: Project) -> Non
     assert because["root"] == ["tree changed"]
     assert sorted(tool.build(project.recipe)) == sorted(because)
     motd = (project.folder / "stages/greeting/motd").read_text()
-    command = ["unsquashfs", "-cat", project.out / "root.squashfs", "etc/motd"]
+    command = ["unsquashfs", "-cat", str(project.out / "root.squashfs"), "etc/motd"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == motd
     assert tool.explain(project.recipe) == {}
 
@@ -91,7 +91,7 @@ def test_a_parameter_changed(tool: Tool, project: Project) -> None:
     tool.build(project.recipe)
     project.change('"os"', '{ use = "os", timezone = "Europe/Vienna" }')
     because = tool.explain(project.recipe)
-    assert list(because)[0] == "stage os"
+    assert next(iter(because)) == "stage os"
     assert any("parameter timezone" in reason and "Europe/Vienna" in reason for reason in because["stage os"])
     assert not {"base", "kernel", "device", "initrd"} & set(because)
 

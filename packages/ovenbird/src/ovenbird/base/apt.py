@@ -8,6 +8,7 @@ sha256 of its content.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -22,7 +23,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ovenbird.errors import BuildError, NetworkError, RecipeError
-from ovenbird.files import locked, sha256_of, write_atomically
+from ovenbird.files import locked, replacing, sha256_of, write_atomically
 from ovenbird.run import CommandError, Completed, run
 
 MAX_AGE = 24 * 3600  # seconds: how old an index may be before a build refreshes it
@@ -115,7 +116,7 @@ class Index:
         if kept.exists():
             return msgspec.json.decode(kept.read_bytes(), type=tuple[Package, ...])
         try:
-            printed = self._apt("install", "--print-uris", "-qq", "-y", *wanted).stdout
+            printed = self._apt("install", "--print-uris", "-q", "-y", *wanted).stdout
         except CommandError as error:
             raise RecipeError(
                 "the packages cannot be installed together:" + _apt_errors(error),
@@ -156,7 +157,9 @@ class Index:
         `on_bytes` gets the bytes that are here and the bytes wanted. Raises NetworkError.
         """
         self.pool.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="archives-", dir=self.pool) as name:
+        scratch = self.pool.parent / "scratch"  # The store's: what a killed build leaves there goes at the next.
+        scratch.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="archives-", dir=scratch) as name:
             folder = Path(name)
             folder.chmod(0o755)
             (folder / "partial").mkdir()
@@ -186,7 +189,7 @@ class Index:
         except FileNotFoundError:
             return False
         kept.touch()  # When it was last used: the store's clean-up goes by that.
-        os.link(kept, folder / package.file_name)
+        _link_or_copy(kept, folder / package.file_name)
         return True
 
     def _fetch(self, packages: Sequence[Package], folder: Path) -> None:
@@ -214,7 +217,7 @@ class Index:
         kept = self._pooled(sha256)
         if not kept.exists():
             with contextlib.suppress(FileExistsError):  # Another build was first.
-                os.link(file, kept)
+                _link_or_copy(file, kept)
 
     def _keep(self, folder: Path) -> None:
         for file in folder.glob("*.deb"):
@@ -266,6 +269,17 @@ class Index:
 
     def _apt_cache(self, *words: str) -> Completed:
         return run(["apt-cache", *words], env={"APT_CONFIG": str(self.folder / "apt.conf")})
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Have a file in a second place: as a link, or as a copy where the places are in different file systems."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+            raise
+        with replacing(target) as beside:
+            shutil.copyfile(source, beside)
 
 
 def _host_proxy() -> str:

@@ -83,14 +83,17 @@ class Baker:
                 "bundle": self._bundle,
             }
             record = makers[step.kind](step)
-            self.made.append(step.name)
         self.store.use(step.kind, step.key)
         self.records[name] = record
         return record
 
     def _run(self, step: Step, maker: Callable[[Making, Shown], None]) -> StepRecord:
+        def make(making: Making) -> None:
+            maker(making, shown)
+            self.made.append(step.name)  # Another build may have made it while we waited: then it was not us.
+
         with self.progress.step(step.name) as shown:
-            return self.store.make(step.kind, step.name, step.inputs, lambda making: maker(making, shown))
+            return self.store.make(step.kind, step.name, step.inputs, make)
 
     def _epoch(self, name: str) -> int:
         """The build's own time, in seconds since the epoch: the latest change in the packages of the base.
@@ -172,7 +175,8 @@ class Baker:
         def make(making: Making, shown: Shown) -> None:
             context = making.folder / "context"
             context.mkdir()
-            lay_out(context, {**stage_files(stage), **stage.files}, self._epoch(parent))
+            files = {**stage_files(stage), **stage.files}
+            lay_out(context, files, self._epoch(parent), architecture=self.plan.board.architecture)
             try:
                 self._build(making, step, parent, stage.containerfile, context, stage.arguments, shown)
             except CommandError as error:

@@ -10,13 +10,19 @@ from pathlib import Path
 
 from ovenbird.errors import RecipeError
 
+# The machine of an ELF file (e_machine in elf(5)), by Debian's name for the architecture.
+MACHINES = {"i386": 3, "armhf": 40, "amd64": 62, "arm64": 183, "riscv64": 243}
+RUNS_TOO = {"amd64": ("i386",), "arm64": ("armhf",)}  # What else an architecture's processors run.
+ELF_HEAD = 20  # bytes, to the end of e_machine
 
-def lay_out(context: Path, files: Mapping[str, Path], epoch: int) -> None:
+
+def lay_out(context: Path, files: Mapping[str, Path], epoch: int, *, architecture: str) -> None:
     """Copy files into a context: 0755 where the owner may run them, else 0644; every time is `epoch` (seconds).
 
-    Raises RecipeError for what is neither file nor link.
+    Raises RecipeError for what is neither file nor link, and for a program of another architecture.
     """
     for name, source in files.items():
+        check_machine(source, architecture)
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
@@ -27,6 +33,28 @@ def lay_out(context: Path, files: Mapping[str, Path], epoch: int) -> None:
         else:
             raise RecipeError("is neither a file nor a link", where=str(source))
     settle(context, epoch)
+
+
+def check_machine(file: Path, architecture: str) -> None:
+    """Raise RecipeError for an ELF file that processors of this architecture do not run.
+
+    Folders named `firmware` may hold programs for other processors.
+    """
+    if file.is_symlink() or not file.is_file() or "firmware" in file.parts:
+        return
+    with file.open("rb") as stream:
+        head = stream.read(ELF_HEAD)
+    if len(head) < ELF_HEAD or head[:4] != b"\x7fELF":
+        return
+    machine = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+    if machine in [MACHINES[name] for name in (architecture, *RUNS_TOO.get(architecture, ()))]:
+        return
+    name = next((name for name, number in MACHINES.items() if number == machine), f"ELF machine {machine}")
+    raise RecipeError(
+        f"is a program for {name}, but the board's architecture is {architecture}",
+        where=str(file),
+        hint=f"compile it for {architecture}, or put what is meant for another processor into a folder `firmware`",
+    )
 
 
 def settle(folder: Path, epoch: int) -> None:

@@ -107,10 +107,7 @@ def build(request: Request, progress: Progress) -> Result:
         return Result(out, manifest, (), time.monotonic() - begin)
     cache = cache_folder()
     store, engine = Store(cache), Engine.at(cache)
-    with store.alone() as alone:
-        if alone:
-            store.sweep(engine.remove_folder)
-            engine.sweep()
+    _sweep(store, engine)
     baker = Baker(plan, store, engine, progress)
     # The store stays in use from the first step to the last copy: a clean-up must not come between.
     with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
@@ -124,6 +121,14 @@ def build(request: Request, progress: Progress) -> Result:
     keep_within(store, engine, limit_from_environment(), spare={step.key for step in plan.steps})
     made = tuple((name, baker.records[name].took) for name in baker.made)
     return Result(out, manifest, made, time.monotonic() - begin)
+
+
+def _sweep(store: Store, engine: Engine) -> None:
+    """Take away what stopped builds have left half-made, unless another build is running."""
+    with store.alone() as alone:
+        if alone:
+            store.sweep(engine.remove_folder)
+            engine.sweep()
 
 
 def explain_lines(request: Request, progress: Progress, *, as_json: bool) -> Iterator[str]:

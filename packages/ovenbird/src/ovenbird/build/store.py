@@ -147,7 +147,7 @@ class Store:
 
         `remove` takes a folder away whose files may belong to subordinate users.
         """
-        for folder in (*(self.root / "scratch").glob("*"), *(self.root / "packages").glob("archives-*")):
+        for folder in (self.root / "scratch").glob("*"):
             if folder.is_dir():
                 remove(folder)
             else:
