@@ -19,7 +19,7 @@ from ovenbird.base.apt import Index
 from ovenbird.base.sources import source_lines
 from ovenbird.boards import board
 from ovenbird.build.kernel import BUSYBOX, KernelFiles, unpack_kernel
-from ovenbird.build.store import cache_folder
+from ovenbird.build.store import Store, cache_folder
 from ovenbird.image.initrd import write_initrd
 from ovenbird.recipe.model import Base
 from ovenbird.run import run
@@ -67,7 +67,7 @@ def make_parts(folder: Path, release: str) -> Parts:
     out, unpacked = folder / "kernel", folder / "unpacked"
     out.mkdir(parents=True)
     unpacked.mkdir()
-    with index.archives(packages) as archives:
+    with Store(cache_folder()).in_use(), index.archives(packages) as archives:
         files = unpack_kernel(out, packages, archives, unpacked)
     e2fsck = next(path for path in unpacked.rglob("e2fsck.static") if path.is_file())
     initrd = folder / "initrd"
