@@ -22,6 +22,7 @@ from typing import Final
 
 from ovenbird_device.format import FormatError
 
+PROGRAM = "openssl"
 PATIENCE: Final = 60.0
 """Seconds that the program may take; it needs hundredths."""
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -66,7 +67,7 @@ def verify(signed: bytes, signature: bytes, certificates: Sequence[str]) -> Sign
         try:
             done = subprocess.run(
                 [
-                    "openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", _path(cms),
+                    PROGRAM, "cms", "-verify", "-binary", "-inform", "DER", "-in", _path(cms),
                     "-content", _path(content), "-CAfile", _path(anchors),
                     "-no-CApath", "-no-CAstore", "-partial_chain", "-verify_depth", "0", "-no_check_time",
                     "-purpose", "smimesign", "-signer", _path(signer),
@@ -118,13 +119,13 @@ def _path(number: int) -> str:
 
 
 def _reason(said: str) -> str:
-    """OpenSSL's errors in words for people."""
-    text = said.lower()
-    if "verify error" in text or "certificate verify" in text:
-        details = re.findall(r"Verify error: *([^:\n]+)", said)
-        return "the bundle is signed by a stranger" + (f" ({details[-1].strip()})" if details else "")
-    if any(word in text for word in ("verification failure", "content verify error", "bad signature", "digest")):
-        return "the bundle's description is not what was signed"
-    if "no signers" in text or "signer certificate not found" in text:
+    """OpenSSL's errors (their texts are of crypto/cms/cms_err.c) in words for people."""
+    if details := re.findall(r"Verify error: *([^:\n]+)", said):
+        detail = details[-1].strip()
+        plain = "self-signed" in detail or "issuer certificate" in detail
+        return "the bundle is signed by a stranger" + ("" if plain else f" ({detail})")
+    if "signer certificate not found" in said or "no signers" in said:
         return "the bundle's signature names no signer"
+    if "content verify error" in said or "verification failure" in said:
+        return "the bundle's description is not what was signed"
     return "the bundle's signature cannot be read"

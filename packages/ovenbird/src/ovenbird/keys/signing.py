@@ -126,9 +126,11 @@ def load_private_key(file: Path) -> PrivateKey:
             where=str(file),
             hint=f"`ssh-add {file}` (it asks for the passphrase), then build with {KEY}=agent",
         ) from error
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no private key in PEM form"
-        raise UsageError(f"the private key cannot be read: {reason.lower()}", where=str(file)) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"the private key cannot be read: {reason}", where=str(file)) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError("this is no private key in PEM form", where=str(file)) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise UsageError("only RSA and ECDSA keys can sign bundles", where=str(file))
     return key

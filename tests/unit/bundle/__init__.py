@@ -1,0 +1,1 @@
+"""Bundles and the keys that sign them."""
