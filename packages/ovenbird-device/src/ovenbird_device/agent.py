@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         boot_note=runtime / "ovenbird/boot",
         ready_stamp=runtime / "ovenbird-agent/ready",
         data=options.data,
+        processes=options.processes,
         system=options.system,
     )
     try:
@@ -87,6 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--image", type=Path, default=Path("/usr/lib/ovenbird/image.json"))
     parser.add_argument("--update-settings", type=Path, default=Path("/usr/lib/ovenbird/update.json"))
+    parser.add_argument("--processes", type=Path, default=Path("/proc"))
     parser.add_argument("--system", type=Path, default=Path("/sys"))
     parser.add_argument(
         "--allow", default=environment("OVENBIRD_ALLOW", ""), help="networks to serve beside private ones, or `any`"
