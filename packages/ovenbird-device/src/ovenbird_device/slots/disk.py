@@ -15,7 +15,7 @@ from pathlib import Path
 from ..facts import hardware, parse
 from ..format import FormatError, gpt
 from ..format.selector import Slot
-from ..update.blocks import Medium
+from ..update.blocks import Blocks, Medium
 
 NUMBERS: Mapping[str, int] = {
     "select": 2,
@@ -42,7 +42,7 @@ class Place:
     offset: int
     size: int
 
-    def open(self, *, writable: bool = False, alone: bool = False) -> Medium:
+    def open(self, *, writable: bool = False, alone: bool = False) -> Blocks:
         """Open it; see `Medium`."""
         return Medium(self.path, self.offset, self.size, writable=writable, alone=alone)
 

@@ -16,7 +16,7 @@ import queue
 import stat
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 SECTOR = 512
 ALIGNED = 4096
@@ -26,7 +26,13 @@ CHUNK = 1 << 20
 
 
 class Blocks(Protocol):
-    """A run of bytes on a medium. Offsets and sizes in bytes; every method raises OSError."""
+    """A run of bytes on a medium, let go of at the end of its context. Offsets and sizes in bytes; every method raises
+    OSError.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     @property
     def size(self) -> int:
@@ -43,10 +49,6 @@ class Blocks(Protocol):
 
     def flush(self) -> None:
         """Everything written before is on the medium when this returns."""
-        ...
-
-    def close(self) -> None:
-        """Let go of it; does not flush."""
         ...
 
 
@@ -78,7 +80,7 @@ class Medium:
             self.close()
             raise
 
-    def __enter__(self) -> Medium:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,7 +118,7 @@ class Medium:
             os.posix_fadvise(self.number, self._offset, self.size, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """As `Blocks.close`."""
+        """Let go of it; does not flush."""
         if self.number >= 0:
             os.close(self.number)
             self.number = -1

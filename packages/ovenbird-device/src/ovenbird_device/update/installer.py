@@ -102,13 +102,12 @@ class _Part:
 
 @dataclass(slots=True)
 class Installer:
-    """Installs one bundle. `open_place` is how partitions are opened for writing (the proof records there)."""
+    """Installs one bundle. `chunk` is how many bytes are written and read back at a time."""
 
     slots: Slots
     terms: Terms
     emit: Emit
     chunk: int = CHUNK
-    open_place: Callable[[Place], Blocks] = field(default=lambda place: place.open(writable=True, alone=True))
     _touched: bool = field(default=False, init=False)
     _told: float = field(default=0.0, init=False)
 
@@ -164,8 +163,7 @@ class Installer:
             for one in images:
                 name = _target(one)
                 with _medium(f"slot {slot}'s {name} partition was opened"):
-                    blocks = self.open_place(places[name])
-                stack.callback(blocks.close)
+                    blocks = stack.enter_context(places[name].open(writable=True, alone=True))
                 parts.append(_Part(name, blocks, one))
             parts.sort(key=lambda part: part.name, reverse=True)  # root before boot, wherever the order matters
             self._write(slot, parts, opened.artefacts(images), places)
