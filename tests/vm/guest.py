@@ -27,8 +27,10 @@ from ovenbird_device.format import gpt
 from ovenbird_device.format.manifest import load_manifest
 
 PATIENCE = 400.0  # seconds for one boot on a busy machine
-SSH = ["ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-SSH += ["-o", "ConnectTimeout=60", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-F", "none"]
+SSH = (
+    "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+    "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.vm
 
 MIB = 1 << 20
 # What software emulation and QEMU's firmware tables are blamed for by the kernel, and what the first boot then mends.
-KNOWN = r"tsc: |amd_pstate|GPT:|Speculative|cpufeatures|ACPI|clocksource|hrtimer|rcu|workqueue|perf"
+KNOWN = r"tsc: |APIC|amd_pstate|GPT:|Speculative|cpufeatures|ACPI|clocksource|hrtimer|rcu|workqueue|perf"
 
 
 def identity(device: Guest) -> dict[str, str]:
