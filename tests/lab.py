@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -261,7 +261,7 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> Iterator[Lab]:
+def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> Generator[Lab]:
     """A device that runs 1.0.0 from slot a and has nothing in b."""
     for name in ("run/ovenbird", "run/ovenbird-agent", "state", "tools", "proc/sys/kernel/random"):
         (folder / name).mkdir(parents=True)

@@ -44,7 +44,8 @@ def update_all(targets: Sequence[Target], bundle: Path, wishes: Wishes, progress
             return ask(target)
 
     with ThreadPoolExecutor(min(len(targets), AT_ONCE)) as pool:
-        return list(pool.map(lambda target: update(target, bundle, wishes, progress, ask_in_turn), targets))
+        running = [pool.submit(update, target, bundle, wishes, progress, ask_in_turn) for target in targets]
+        return [one.result() for one in running]
 
 
 def report(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -46,8 +46,8 @@ class Wishes:
 
 @dataclass(slots=True)
 class Outcome:
-    """How it ended. `state`: committed, trial (waits for a commit by hand), armed (nobody waited), rolled-back, refused,
-    unreachable.
+    """How it ended. `state`: committed, trial (waits for a commit by hand), armed (nobody waited), rolled-back,
+    refused, unreachable.
     """
 
     target: str
