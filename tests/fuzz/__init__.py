@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing (atheris) of everything that reads a stranger's bytes."""
