@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
@@ -18,9 +19,11 @@ RECIPES = ROOT / "tests/vm/recipes"
 def key() -> Path:
     """The private half of the tests' SSH key; kept between runs, so that what is built with it is kept too."""
     path = OUTPUT / "keys/test"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
     return path
 
 

@@ -70,7 +70,10 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Run a command; every error that a user can meet ends as one clear message and an exit code."""
     # An end by a service manager is an interruption like Ctrl-C: everything in a context manager is left properly.
+    # So is a terminal that is closed, unless somebody wants us to outlive it (nohup).
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         program(sys.argv[1:])()
     except OvenbirdError as error:

@@ -133,7 +133,7 @@ class Machine:
         words = command(self.settings, self.files, self._disks, self.accelerator)
         with contextlib.ExitStack() as stack:
             messages = stack.enter_context(self.files.messages.open("wb"))
-            self._process = stack.enter_context(spawn(words, stdout=messages, stderr=messages))
+            self._process = stack.enter_context(spawn(words, stdout=messages, stderr=messages, dies_with_us=True))
             self._power = stack.pop_all()
         self.started = time.monotonic()
 
