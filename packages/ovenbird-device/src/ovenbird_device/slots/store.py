@@ -51,22 +51,25 @@ class Store:
             found = self.read()
             new = event(found.state)
             if new != found.state or found.stale:
-                self._write(new)
+                self._write(found.state, new)
             return new
 
-    def _write(self, new: State) -> None:
-        block = selector.encode(new)
-        try:
-            self._write_copy(0, block)
-        except OSError as error:
-            # Whatever is in the first copy now decides. Only if nothing can be read there does the second one count.
-            first = self._decoded(0)
-            if first is not None and first != new:
-                raise StoreError(f"the selector's state cannot be written: {error.strerror or error}") from error
-        try:
-            self._write_copy(1, block)
-        except OSError as error:
-            if self._decoded(0) != new:
+    def _write(self, old: State, new: State) -> None:
+        """Both copies. One that cannot be read any more (a sector that died) is done without; any other failure, also
+        one to flush, leaves it open what decides, and is undone as far as possible.
+        """
+        blocks = [selector.encode(state) for state in (old, new)]
+        alive = [True, True]
+        for index in (0, 1):
+            try:
+                self._write_copy(index, blocks[1])
+            except OSError as error:
+                alive[index] = False
+                if any(alive) and self._decoded(index) is None:
+                    continue
+                for number in range(index + 1):
+                    with suppress(OSError):
+                        self._write_copy(number, blocks[0])
                 raise StoreError(f"the selector's state cannot be written: {error.strerror or error}") from error
 
     def _copy(self, index: int) -> bytes:

@@ -281,7 +281,8 @@ def _fits(image: Image, size: int | None, places: dict[str, Place]) -> None:
     part = _target(image)
     if size is not None and size > places[part].size:
         raise UpdateError(
-            Reason.TOO_LARGE, f"{image.filename} ({size} bytes) does not fit into {part} ({places[part].size} bytes)."
+            Reason.TOO_LARGE,
+            f"The image {image.filename} ({size} bytes) does not fit into {part} ({places[part].size} bytes).",
         )
 
 
