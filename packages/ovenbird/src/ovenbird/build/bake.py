@@ -138,7 +138,7 @@ class Baker:
                 )
             making.facts["epoch"] = str(epoch)
             making.size = archive.stat().st_size
-            scratch.rmdir()
+            self.engine.remove_folder(scratch)
             self.engine.load(archive, step.key, plan.board.architecture)
             archive.unlink()
 

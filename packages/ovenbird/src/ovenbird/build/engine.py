@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,13 +59,18 @@ class Engine:
 
     def load(self, archive: Path, key: str, architecture: str) -> None:
         """Make an image out of a tar of a root file tree (the archive itself becomes its one layer)."""
-        with tempfile.TemporaryDirectory(prefix="oci-", dir=archive.parent) as name:
-            layout = Path(name)
+        # buildah makes the image's first name out of this path: a cache folder such as `.cache` would not be one.
+        layout = self.runroot.with_name(f"{self.runroot.name}-{key[:16]}")
+        shutil.rmtree(layout, ignore_errors=True)
+        try:
             _write_oci_layout(layout, archive, architecture)
             pulled = self._buildah(
                 "pull", "--policy", "always", "--quiet", f"oci:{layout}", what="the import of the base"
             )
             self._buildah("tag", pulled.stdout.split()[-1], self.image(key))
+            self._buildah("rmi", f"localhost{layout}")  # The name alone: the image has another one now.
+        finally:
+            shutil.rmtree(layout, ignore_errors=True)
 
     def build(
         self,
@@ -125,7 +130,7 @@ class Engine:
         """Run a program of the tree on the user's terminal; its changes are lost. Returns its exit code."""
         with self._container(key) as container:
             # The child reads the terminal itself: it stays in our process group.
-            words = ["buildah", "run", "--isolation", "chroot"]
+            words = [*self._program(), "run", "--isolation", "chroot"]
             if os.isatty(0):
                 words.append("--terminal")
             return subprocess.call([*words, container, "--", *command], env={**os.environ, **self._environment()})
@@ -153,8 +158,13 @@ class Engine:
 
     def remove_folder(self, folder: Path) -> None:
         """Take a folder away, whosever its files are; never anything that is mounted in it."""
-        apart = () if os.geteuid() == 0 else ("buildah", "unshare", "--")
+        apart = () if os.geteuid() == 0 else (*self._program(), "unshare", "--")
         run([*apart, "rm", "-rf", "--one-file-system", "--", folder], env=self._environment(), check=False)
+
+    def _program(self) -> tuple[str, ...]:
+        # An ordinary user's buildah heeds the place of the storage only here: what it would take else is the user's own
+        # storage, with containers that are none of ours.
+        return ("buildah", "--root", str(self.folder / "storage"), "--runroot", str(self.runroot))
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -174,7 +184,7 @@ class Engine:
     ) -> Completed:
         extra = ["--signature-policy", str(self.folder / "policy.json")] if words[0] in ("pull", "build") else []
         return run(
-            ["buildah", words[0], *extra, *words[1:]],
+            [*self._program(), words[0], *extra, *words[1:]],
             env={**self._environment(), **(env or {})},
             stdin=stdin,
             on_line=on_line,
@@ -203,11 +213,11 @@ def _runtime_folder() -> Path:
 
 
 def _write_oci_layout(layout: Path, archive: Path, architecture: str) -> None:
-    """An OCI image layout of one uncompressed layer (image-spec 1.0): the tar is linked, not copied."""
+    """An OCI image layout of one uncompressed layer (image-spec 1.0): a link to the tar, not a copy."""
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layer = sha256_of(archive)
-    os.link(archive, blobs / layer)
+    (blobs / layer).symlink_to(archive)
 
     def put(value: object) -> dict[str, object]:
         data = json.dumps(value, sort_keys=True).encode()

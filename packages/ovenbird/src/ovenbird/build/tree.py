@@ -15,6 +15,8 @@ from ovenbird_device.format import settings
 from ovenbird_device.format.manifest import Image, dump
 
 HOME = "usr/lib/ovenbird"
+GRACE = 60
+"""Seconds after a trial's deadline at which systemd restarts the machine if the judge has not."""
 
 # os-release is a link to the distribution's own file; IMAGE_ID and IMAGE_VERSION are its standard fields for this.
 # The library cache is made here, where a stage may have brought libraries, and .updated says that /etc and /var go with
@@ -45,6 +47,9 @@ def tree_files(recipe: Recipe, board: Board, *, digest: str) -> dict[str, str]:
     return {
         f"{HOME}/image.json": dump(image_facts(recipe, board, digest)).decode(),
         f"{HOME}/state": _state(recipe),
+        "usr/lib/systemd/system/ovenbird-deadline.timer.d/deadline.conf": (
+            f"[Timer]\nOnBootSec=\nOnBootSec={recipe.update.deadline + GRACE}s\n"
+        ),
         f"{HOME}/os-release": f"IMAGE_ID={recipe.image.name}\nIMAGE_VERSION={recipe.image.version}\n",
         settings.PATH: settings.dump(update_settings(recipe, board)).decode(),
         # One line of two words: what the real swupdate compares bundles with.
@@ -115,7 +120,8 @@ def _check(check: Health) -> settings.Check:
 
 def _state(recipe: Recipe) -> str:
     """What the initrd reads: one word and one value a line."""
-    lines = [f"var {recipe.state.var}", *(f"persist {path}" for path in recipe.state.persist)]
+    lines = [f"var {recipe.state.var}", f"deadline {recipe.update.deadline}"]
+    lines += [f"persist {path}" for path in recipe.state.persist]
     return "".join(f"{line}\n" for line in lines)
 
 
