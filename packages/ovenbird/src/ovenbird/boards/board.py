@@ -55,7 +55,8 @@ class Board:
     initrd_modules: tuple[str, ...]
     """Kernel modules for the initrd; one that a kernel has built in or does not have is no error."""
     console: tuple[str, ...]
-    """Words of the kernel's command line; the last console is the one that programs see as /dev/console."""
+    """Words of the kernel's command line; the last console is the one that programs see as /dev/console. Whatever else
+    the kernel has to be told on this kind of machine stands before."""
     virtual: VirtualMachine
     base_packages: tuple[str, ...] = ()
     """What a system on this board needs beside what every system has."""
