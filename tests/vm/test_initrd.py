@@ -201,7 +201,8 @@ def kernel(parts: Parts) -> Booter:
     def make(*words: str, slot: str = "a", hash_: str = "sha256:1", used: Parts = parts) -> Kernel:
         line = [
             "no_timer_check", "console=ttyS0", "panic=-1", "quiet", "gpt",
-            f"ovenbird.slot={slot}", f"ovenbird.hash={hash_}", f"ovenbird.root=PARTUUID={ROOT_ID}", f"ovenbird.data=PARTUUID={DATA_ID}", *words,
+            f"ovenbird.slot={slot}", f"ovenbird.hash={hash_}",
+            f"ovenbird.root=PARTUUID={ROOT_ID}", f"ovenbird.data=PARTUUID={DATA_ID}", *words,
         ]  # fmt: skip
         return Kernel(used.files.kernel, used.initrd, " ".join(line))
 
