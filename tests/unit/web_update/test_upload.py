@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.lab import MIB, PASSWORD, Lab, Maker, wait_for
 
 from ovenbird_device.format.selector import Slot
-from tests.lab import MIB, PASSWORD, Lab, Maker, wait_for
 
 BASIC = base64.b64encode(f"ovenbird:{PASSWORD}".encode()).decode()
 
@@ -220,7 +220,8 @@ def test_an_upload_outlives_the_agent(device: Lab, maker: Maker) -> None:
     bundle = maker.bundle("1.1.0").read_bytes()
     with begin(device, bundle, 3 * MIB):
         with device.client() as client:
-            wait_for(lambda: (client.get("/update").json()["job"] or {}).get("received", 0) >= MIB)
+            wait_for(lambda: client.get("/update").json()["job"])
+            wait_for(lambda: client.get("/update").json()["job"]["received"] >= MIB)
         assert device.agent
         device.agent.kill()
         device.agent.wait(10)

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported only now: the socket is open already, so a visitor during the start waits instead of being refused.
     from .facts.overview import Places, Reader
     from .web.serve import serve
-    from .web.settings import Settings, parse_hosts, parse_networks
+    from .web.settings import Settings, parse_hosts, parse_networks, wants_swupdate
 
     runtime: Path = options.runtime
     places = Places(
@@ -48,8 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"ovenbird-agent: --allow: {error}", file=sys.stderr)
         return 2
-    with listener:
-        serve(listener, settings, Reader(places))
+    with ExitStack() as stack:
+        stack.enter_context(listener)
+        second = None
+        if wants_swupdate(settings.update):
+            try:
+                second = stack.enter_context(listen(options.address, options.swupdate_port))
+            except OSError as error:  # The page matters more.
+                print(f"ovenbird-agent: cannot listen on port {options.swupdate_port}: {error}", file=sys.stderr)
+        serve(listener, settings, Reader(places), second)
     return 0
 
 
@@ -88,6 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--image", type=Path, default=Path("/usr/lib/ovenbird/image.json"))
     parser.add_argument("--update-settings", type=Path, default=Path("/usr/lib/ovenbird/update.json"))
+    parser.add_argument("--swupdate-port", type=int, default=8080, help="SWUpdate's interface, if the image has it on")
     parser.add_argument("--processes", type=Path, default=Path("/proc"))
     parser.add_argument("--system", type=Path, default=Path("/sys"))
     parser.add_argument(

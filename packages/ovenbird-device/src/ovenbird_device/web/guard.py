@@ -45,9 +45,17 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on with a counted body and with security headers on the answer."""
+        headers = Headers(scope=scope)
+        if scope["type"] == "websocket":
+            # It only tells what everybody may read, but not to other sites: browsers do not keep those apart here.
+            if self._trouble({**scope, "method": "GET"}, headers) is None and _same_origin(headers, headers["host"]):
+                await self._app(scope, receive, send)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             return
-        headers = Headers(scope=scope)
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

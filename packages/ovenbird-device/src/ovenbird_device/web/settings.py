@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..facts.overview import Places
+from ..format import FormatError
 from ..format import settings as update_settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -83,6 +84,14 @@ class Settings:
             machine = b""
         own = hashlib.sha256(b"ovenbird session cookie\0" + machine + bytes(str(self.state), "utf-8")).hexdigest()
         return f"ovenbird-{own[:10]}"
+
+
+def wants_swupdate(path: Path) -> bool:
+    """Whether the image has SWUpdate's interface on."""
+    try:
+        return update_settings.load(path.read_bytes()).swupdate_api
+    except (OSError, FormatError):
+        return False
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

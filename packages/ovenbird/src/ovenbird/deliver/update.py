@@ -156,12 +156,12 @@ class _Run:
         begin = time.monotonic()
         with self._progress.step(f"{self._name}: {name}") as step:
             yield step
-        self._outcome.phases[name] = time.monotonic() - begin
+        self._outcome.phases.setdefault(name, time.monotonic() - begin)
 
     def _upload(self) -> Update:
         """Send the bundle, over as many connections as it takes."""
         place: Place | None = None
-        last = 0.0
+        last, begin = 0.0, time.monotonic()
         size = self._bundle.stat().st_size
         with self._phase("upload and write") as step:
 
@@ -189,7 +189,7 @@ class _Run:
                             continue
                     raise
                 if last:
-                    self._outcome.phases["verify"] = time.monotonic() - last
+                    self._outcome.phases |= {"upload and write": last - begin, "verify": time.monotonic() - last}
                 if answer.job is None:
                     raise DeviceError(f"{self._name} does not say what became of the bundle")
                 return answer.job
