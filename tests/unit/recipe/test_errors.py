@@ -26,6 +26,7 @@ AFTER_IMAGE = [
     ("[update]\ndeadline = '25h'", 6, "must be at most 24h", None),
     ("[update]\ntries = 0", 6, "must be from 1 to 9", None),
     ("[update]\nkeys = ['no.pem']", 6, 'there is no file "no.pem"', None),
+    ("[update]\nkeys = ['keys/a.pem']", 6, 'there is no file "keys/a.pem"', "ovenbird keys new a --to keys"),
     ("[update]\nkeys = ['ovenbird.toml']", 6, "is no certificate in PEM form", "ovenbird keys new"),
     ("[update]\ncompatible = ['my board']", 6, '"my board" is no hardware revision', None),
     ("[update]\nserver = 'ftp://x/'", 6, "is no web address", "http://HOST/PATH"),

@@ -58,12 +58,14 @@ def test_every_example_in_the_new_recipe_is_right(ovenbird: Ovenbird, write: Wri
         commented = bare.startswith(("# [", "# {")) or (bare.startswith("# ") and " = " in bare and "`" not in bare)
         lines.append(bare[2:] if commented else line)
     write("ssh-ed25519 AAAA alice\n", "hello/keys/alice.pub")
+    write("-----BEGIN CERTIFICATE-----\n", "hello/keys/updates.pem")
     loaded = load(write("\n".join(lines), "hello/ovenbird.toml"))
     assert loaded.recipe.network.addresses
     assert loaded.recipe.state.persist
     assert loaded.recipe.base.packages
     assert loaded.recipe.image.description
     assert "users" in [stage.name for stage in loaded.stages]
+    assert loaded.recipe.update.keys
 
 
 def test_new_into_an_empty_folder(ovenbird: Ovenbird) -> None:

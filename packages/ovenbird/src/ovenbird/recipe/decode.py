@@ -18,7 +18,7 @@ import msgspec
 
 from ovenbird.recipe.duration import format_duration, parse_duration
 from ovenbird.recipe.nodes import Node, kind
-from ovenbird.recipe.problems import Problems, did_you_mean, nearest
+from ovenbird.recipe.problems import Problems, did_you_mean, nearest, shown
 from ovenbird.recipe.rules import Rule
 from ovenbird.recipe.size import format_size, parse_size
 
@@ -277,9 +277,16 @@ def read_file(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]
 
 def read_certificate(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> Path | Failed:
     """An existing file's path, with certificates in PEM form and by no means a private key: it goes into images."""
-    path = read_file(decoder, node, label, extra)
-    if isinstance(path, Failed):
-        return path
+    text = decoder.text(node, label)
+    if isinstance(text, Failed):
+        return text
+    path = beside(node, text)
+    if path.suffix == ".pem" and not path.parent.is_dir():
+        # As in a fresh checkout: nobody has made the key yet.
+        hint = f"`ovenbird keys new {path.stem} --to {shown(path.parent)}` makes a key and puts its certificate there"
+        return decoder.wrong(node, f'`{label}`: there is no file "{text[:200]}"', hint)
+    if not existing(decoder, node, label, text, path):
+        return FAILED
     try:
         content = path.read_bytes()
     except OSError as error:
