@@ -125,15 +125,17 @@ class Artefact:
         """The bytes to write, never more than `limit` of them. FormatError if there are more, if the packing is
         broken, or (as DigestError, at the end) if they are not the signed ones.
         """
-        digest = hashlib.sha256()
+        image = self.image
+        # What is stored as it is has one digest, which `stored` has made and judged already.
+        digest = hashlib.sha256() if image.compressed else self._digest
         size = 0
         for piece in self._pieces():
             size += len(piece)
             if size > limit:
-                raise FormatError(f"{self.image.filename!r} does not fit: it has more than {limit} bytes")
-            digest.update(piece)
+                raise FormatError(f"{image.filename!r} does not fit: it has more than {limit} bytes")
+            if image.compressed:
+                digest.update(piece)
             yield piece
-        image = self.image
         if image.size not in (None, size):
             raise DigestError(f"{image.filename!r} has {size} bytes, but {image.size} are signed")
         if image.unpacked_sha256 not in (None, digest.hexdigest()):

@@ -15,6 +15,8 @@ import os
 import queue
 import stat
 import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -214,3 +216,15 @@ class Ahead:
                     self._blocks.write_at(*item)
                 except OSError as error:
                     self._error = error
+
+
+def read_ahead(blocks: Blocks, offset: int, end: int, *, chunk: int = CHUNK) -> Iterator[bytes]:
+    """The bytes from `offset` to `end` in pieces; each is read in a thread while the one before is used. OSError."""
+    places = range(offset, end, chunk)
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        coming: Future[bytes] | None = None
+        for place in [*places, None]:
+            ready = coming
+            coming = None if place is None else reader.submit(blocks.read_at, place, min(chunk, end - place))
+            if ready is not None:
+                yield ready.result()

@@ -30,7 +30,7 @@ from ..format.selector import TRIES, Slot
 from ..slots.disk import Place, SlotsError
 from ..slots.manage import Content, Slots, now
 from . import record
-from .blocks import ALIGNED, CHUNK, Ahead, Blocks
+from .blocks import ALIGNED, CHUNK, Ahead, Blocks, read_ahead
 from .policy import Reason, UpdateError, Wishes, check
 from .signature import SignatureError, VerifierError, verifier
 
@@ -225,12 +225,11 @@ class Installer:
         for part in parts:
             digest = hashlib.sha256(part.head)
             place = HEAD
-            while place < part.size:
-                with _medium(f"slot {slot}'s {part.name} was read back"):
-                    data = part.blocks.read_at(place, min(self.chunk, part.size - place))
-                digest.update(data)
-                place += len(data)
-                self._report("verify", part.name, done + place, total)
+            with _medium(f"slot {slot}'s {part.name} was read back"):
+                for data in read_ahead(part.blocks, HEAD, part.size, chunk=self.chunk):
+                    digest.update(data)
+                    place += len(data)
+                    self._report("verify", part.name, done + place, total)
             done += part.size
             if digest.hexdigest() != part.digest:
                 raise _forgetful(slot, part)
