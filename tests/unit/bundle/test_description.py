@@ -135,6 +135,7 @@ def test_two_selections_for_one_slot_are_refused() -> None:
         (text(stable={str(n): both("a") for n in range(33)}), "too many selections"),
         (text(a={"b": {"c": {"d": {"e": {"f": {"g": {"h": {}}}}}}}}), "nested too deeply"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "raw",
 )
 def test_what_is_wrong_is_told(raw: bytes, said: str) -> None:
     with pytest.raises(FormatError, match=said):
