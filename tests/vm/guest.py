@@ -156,6 +156,13 @@ class Guest:
             disk.seek(self.table().named("data").offset + offset)
             disk.write(content)
 
+    def repair(self) -> None:
+        """Check data and play its journal back, as a workstation would; the power must be off."""
+        assert not self.machine.running
+        place = f"{self.disk}?offset={self.table().named('data').offset}"
+        done = run(["e2fsck", "-p", place], check=False)
+        assert done.returncode in (0, 1), done
+
     def debugfs(self, *commands: str) -> str:
         """Change the file system of data behind the device's back; the power must be off."""
         assert not self.machine.running

@@ -41,9 +41,9 @@ def running(tool: Tool, folder: Path, *words: str | Path) -> Generator[pexpect.s
 
 
 def processes(folder: Path) -> list[str]:
-    """The processes that work in that folder."""
+    """The machines that have their files in that folder."""
     listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if str(folder) in line and "pytest" not in line]
+    return [line for line in listing.splitlines() if "qemu-system" in line.split()[0] and f"{folder}/" in line]
 
 
 def ended(child: pexpect.spawn[str]) -> int:
@@ -107,15 +107,26 @@ def test_a_kept_disk_by_bios_and_its_console(tool: Tool, hello: Path, tmp_path: 
     assert list(scratch.iterdir()) == []
 
 
-def test_killed_in_the_middle_leaves_no_machine(tool: Tool, hello: Path, tmp_path: Path) -> None:
+def test_a_closed_terminal_and_haste(tool: Tool, hello: Path, tmp_path: Path) -> None:
+    """The power button does nothing yet where GRUB still counts, so a second Ctrl-C cuts the power."""
     with running(tool, tmp_path, hello) as child:
         child.expect("hello on vm")
         wait(lambda: processes(tmp_path), PATIENCE)
-        child.kill(signal.SIGTERM)
-        ended_with = child.expect([pexpect.EOF])
-        assert ended_with == 0
-    wait(lambda: processes(tmp_path) == [], 30)
+        child.kill(signal.SIGHUP)
+        child.expect("shutting down")
+        child.sendintr()
+        assert ended(child) == 130
+    assert processes(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_does_not_outlive_its_killed_master(tool: Tool, hello: Path, tmp_path: Path) -> None:
+    with running(tool, tmp_path, hello) as child:
+        child.expect("hello on vm")
+        wait(lambda: processes(tmp_path), PATIENCE)
+        child.kill(signal.SIGKILL)
+        child.expect(pexpect.EOF)
+    wait(lambda: not processes(tmp_path), 30)
 
 
 def test_what_is_no_image_is_said_in_one_line(tool: Tool, tmp_path: Path) -> None:
