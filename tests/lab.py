@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import pwd
 import random
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -285,6 +287,57 @@ def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> 
         yield running
     finally:
         running.stop()
+
+
+class Cutting:
+    """A network that breaks: passes bytes on, and cuts the first connections after so many of them."""
+
+    def __init__(self, port: int, cuts: list[int]) -> None:
+        self._to = port
+        self.cuts = cuts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Cutting:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass, args=(near,), daemon=True).start()
+
+    def _pass(self, near: socket.socket) -> None:
+        passed = 0
+        try:
+            far = socket.create_connection(("127.0.0.1", self._to))
+        except OSError:
+            near.close()
+            return
+        with near, far:
+            while not self._over.is_set():
+                for one in select.select([near, far], [], [], 0.5)[0]:
+                    try:
+                        data = one.recv(65536)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+                    (far if one is near else near).sendall(data)
+                    if one is near:
+                        passed += len(data)
+                        if self.cuts and passed > self.cuts[0]:
+                            self.cuts.pop(0)
+                            return
 
 
 def write_image(folder: Path, maker: Maker) -> Layout:

@@ -164,11 +164,11 @@ def test_another_site_cannot_restart_the_device(chromium: Browser, device: Devic
 def test_keyboard_reaches_everything(chromium: Browser, device: Device) -> None:
     context, page, _ = visit(chromium, device)
     reached: list[str] = []
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent.trim()"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert reached == ["Skip to the content", "ovenbird", "Sign in", "Restart…", "Power off…"]
+    assert reached == ["Skip to the content", "ovenbird", "Sign in", "Update…", "Restart…", "Power off…"]
     context.close()
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.lab import MIB, PASSWORD, Lab, Maker, lab, wait_for
+from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, lab, wait_for
 
 Judge = Callable[[Lab], None]
 
@@ -180,57 +178,6 @@ def test_a_password_is_remembered_once_it_was_taken(device: Lab, maker: Maker, r
     (file,) = remembered.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert run("slots", address, "rollback", password=None).returncode == 0
-
-
-class Cutting:
-    """A network that breaks: passes bytes on, and cuts the first connections after so many of them."""
-
-    def __init__(self, port: int, cuts: list[int]) -> None:
-        self._to = port
-        self._cuts = cuts
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Cutting:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while not self._over.is_set():
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(near,), daemon=True).start()
-
-    def _pass(self, near: socket.socket) -> None:
-        passed = 0
-        try:
-            far = socket.create_connection(("127.0.0.1", self._to))
-        except OSError:
-            near.close()
-            return
-        with near, far:
-            while not self._over.is_set():
-                for one in select.select([near, far], [], [], 0.5)[0]:
-                    try:
-                        data = one.recv(65536)
-                    except OSError:
-                        return
-                    if not data:
-                        return
-                    (far if one is near else near).sendall(data)
-                    if one is near:
-                        passed += len(data)
-                        if self._cuts and passed > self._cuts[0]:
-                            self._cuts.pop(0)
-                            return
 
 
 def test_a_connection_that_breaks_twice(device: Lab, maker: Maker) -> None:

@@ -43,13 +43,21 @@
     lost = true;
     document.body.classList.add("lost");
     const time = new Date().toLocaleTimeString();
-    say(`The device does not answer. The numbers are those of ${time}.`);
+    const restarts = ["restarting", "trial"].includes(document.getElementById("update-now")?.dataset.state);
+    say(restarts
+      ? "The device restarts. This page comes back by itself."
+      : `The device does not answer. The numbers are those of ${time}.`);
+    document.getElementById("away").classList.toggle("calm", restarts);
   };
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden) event.preventDefault();
   });
   for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) document.addEventListener(name, away);
   document.addEventListener("htmx:afterOnLoad", () => {
-    if (lost) location.reload();
+    if (!lost) return;
+    if (!document.body.dataset.sending) location.reload();
+    lost = false; // An upload that goes on by itself must not be lost to a fresh page.
+    document.body.classList.remove("lost");
+    say("");
   });
 })();

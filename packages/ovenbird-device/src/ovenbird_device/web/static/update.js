@@ -26,7 +26,8 @@
     for (let tries = 0; tries < 60; tries++) {
       try {
         const { state, job } = await look();
-        if (!job || (known && job.id !== known)) return null;
+        // A browser may have sent it again by itself, as another job; what is paused and as long is ours then, too.
+        if (!job || (known && job.id !== known && state !== "paused")) return null;
         if (state === "uploading" && job.size === file.size && job.received < job.size) return { id: job.id, offset: job.received };
         if (state === "paused" && job.size === file.size) return { id: job.id, offset: job.received };
         return null;
@@ -41,9 +42,16 @@
     let headers = { ...json, "Content-Type": "application/octet-stream" };
     let body = file;
     let known = "";
+    const { state, job } = await look();
+    if (state === "paused" && job.size === file.size) {
+      // Interrupted before, perhaps from another page. If it is another file after all, its digests will tell.
+      known = job.id;
+      headers = { ...headers, "Upload-Id": job.id, "Upload-Offset": String(job.received) };
+      body = file.slice(job.received);
+    }
     for (;;) {
-      const begun = look; // The job's id is learned while the upload runs.
-      const watch = rest(1.5).then(begun).then(({ job }) => { if (job) known = known || job.id; }).catch(() => {});
+      // The job's id is learned while the upload runs.
+      const watch = rest(1.5).then(look).then(({ job }) => { if (job) known = known || job.id; }).catch(() => {});
       try {
         const answer = await fetch(`/update?${query}`, { method: "POST", headers, body });
         if (answer.ok) return "";
@@ -59,7 +67,7 @@
       } catch {
         await watch;
         const place = await lost(file, known);
-        if (!place) return "";
+        if (!place) return now()?.dataset.state === "restarting" ? "" : "The connection was lost. Look above for how it ended.";
         known = place.id;
         headers = { ...headers, "Upload-Id": place.id, "Upload-Offset": String(place.offset) };
         body = file.slice(place.offset);
@@ -76,6 +84,7 @@
     if (!file || sending) return;
     say("");
     sending = true;
+    document.body.dataset.sending = "yes";
     button.disabled = true;
     const query = new URLSearchParams();
     for (const box of form.querySelectorAll("input[type=checkbox]:checked")) query.set(box.name, "1");
@@ -86,6 +95,7 @@
       say("The device does not answer.");
     }
     sending = false;
+    delete document.body.dataset.sending;
     button.disabled = false;
     window.htmx?.ajax("GET", "/update", { target: "#update-now", swap: "outerHTML" });
   });

@@ -113,7 +113,7 @@ def _job(state: str, job: Update) -> Scene:
         state,
         title,
         lead,
-        busy=state != "armed",
+        busy=state not in ("armed", "paused"),
         steps=_ladder(_PLACES[state]),
         share=share,
         measure=measure,
