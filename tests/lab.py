@@ -292,7 +292,9 @@ def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> 
 class Cutting:
     """A network that breaks: passes bytes on, and cuts the first connections after so many of them."""
 
-    def __init__(self, port: int, cuts: list[int]) -> None:
+    def __init__(self, port: int, cuts: list[int], rate: int | None = None) -> None:
+        """`cuts`: after how many bytes each connection in turn ends; `rate`: bytes a second that pass at most."""
+        self._rate = rate
         self._to = port
         self.cuts = cuts
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -335,6 +337,7 @@ class Cutting:
                     (far if one is near else near).sendall(data)
                     if one is near:
                         passed += len(data)
+                        time.sleep(len(data) / self._rate if self._rate else 0)
                         if self.cuts and passed > self.cuts[0]:
                             self.cuts.pop(0)
                             return

@@ -79,14 +79,6 @@ def shoot(page: Page, name: str) -> None:
     page.emulate_media(color_scheme="light")
 
 
-def throttle(page: Page, rate: int) -> None:
-    """Let the browser send at most so many bytes a second."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
-    session.send("Network.emulateNetworkConditions", limits)
-
-
 def send(page: Page, bundle: Path) -> None:
     """Choose a file and send it."""
     page.get_by_label("Bundle, a .swu file").set_input_files(bundle)
@@ -151,8 +143,8 @@ def test_a_refusal_is_said_beside_the_button(chromium: Browser, nest: Lab, maker
 
 
 def test_an_upload_that_is_cut_goes_on_by_itself(chromium: Browser, nest: Lab, maker: Maker) -> None:
-    with Cutting(nest.port, [12 * MIB, 5 * MIB]) as network, visit(chromium, nest, port=network.port) as (page, _):
-        throttle(page, 8 * MIB)
+    slow = Cutting(nest.port, [12 * MIB, 5 * MIB], rate=8 * MIB)
+    with slow as network, visit(chromium, nest, port=network.port) as (page, _):
         send(page, maker.bundle("1.1.0", size=40 * MIB))
         expect(page.get_by_role("heading", name="Updating")).to_be_visible(timeout=SLOW)
         expect(page.get_by_text(re.compile(r"MiB received"))).to_be_visible(timeout=SLOW)
@@ -166,8 +158,7 @@ def test_an_upload_that_is_cut_goes_on_by_itself(chromium: Browser, nest: Lab, m
 def test_an_upload_from_another_page_can_be_continued(chromium: Browser, nest: Lab, maker: Maker) -> None:
     """The agent is killed in the middle of the upload, and comes back: the steward has waited."""
     bundle = maker.bundle("1.1.0", size=40 * MIB)
-    with visit(chromium, nest) as (page, _):
-        throttle(page, 4 * MIB)
+    with Cutting(nest.port, [], rate=4 * MIB) as slow, visit(chromium, nest, port=slow.port) as (page, _):
         send(page, bundle)
         expect(page.get_by_text(re.compile(r"MiB received"))).to_be_visible(timeout=SLOW)
         assert nest.agent
