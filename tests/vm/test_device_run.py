@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -37,13 +38,19 @@ def running(tool: Tool, folder: Path, *words: str | Path) -> Generator[pexpect.s
     try:
         yield child
     finally:
-        child.close(force=True)
+        with contextlib.suppress(pexpect.ExceptionPexpect):  # It takes longer than is waited for there.
+            child.close(force=True)
 
 
 def processes(folder: Path) -> list[str]:
     """The machines that have their files in that folder."""
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if "qemu-system" in line.split()[0] and f"{folder}/" in line]
+    found: list[str] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # It has ended.
+            words = file.read_bytes().decode(errors="replace").split("\0")
+            if "qemu-system" in words[0] and any(f"{folder}/" in word for word in words):
+                found.append(words[0])
+    return found
 
 
 def ended(child: pexpect.spawn[str]) -> int:
