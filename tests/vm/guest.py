@@ -22,7 +22,7 @@ from ovenbird.run import run
 from ovenbird.vm.accelerator import Accelerator
 from ovenbird.vm.command import Boot, Settings
 from ovenbird.vm.machine import Machine
-from ovenbird.vm.network import ADDRESS, forwards
+from ovenbird.vm.network import ADDRESS, Forward, forwards
 from ovenbird_device.format import gpt
 from ovenbird_device.format.manifest import load_manifest
 
@@ -195,6 +195,7 @@ def guest(
     key: Path | None = None,
     extra: Sequence[str] = (),
     disk: str | None = None,
+    ports: Sequence[Forward] = (),
     start: bool = True,
 ) -> Generator[Guest]:
     """A device with a disk of its own, made in `folder` from the image in the folder `image`.
@@ -205,7 +206,7 @@ def guest(
     settings = Settings(
         replace(virtual, disk=disk) if disk else virtual,
         boot=boot,
-        forwards=forwards(),
+        forwards=forwards(ports),
         credentials={"ovenbird.password": password} if password else {},
         extra=tuple(extra),
     )

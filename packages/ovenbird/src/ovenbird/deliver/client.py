@@ -23,7 +23,7 @@ CHUNK = 1 << 18
 _VERDICT = 900.0
 """Seconds in which a device must have verified what it has got: a slow card reads 10 MB/s, a root has some GB."""
 _STALL = 300.0  # seconds in which a device must take the next bytes; a slow card flushes that long
-_ANSWER = 20.0
+_ANSWER, _GLANCE = 60.0, 15.0
 _Value = TypeVar("_Value")
 
 Advance = Callable[[int, int], None]
@@ -87,9 +87,13 @@ class Device:
     ) -> None:
         self._client.close()
 
-    def status(self) -> UpdateStatus:
-        """How updates stand; with a wrong password, PasswordError."""
+    def check(self) -> UpdateStatus:
+        """How updates stand, asked with the password: PasswordError if it is wrong."""
         return self._value(self._send("GET", "/update"), UpdateStatus)
+
+    def status(self) -> UpdateStatus:
+        """How updates stand. Asked without the password, whose check costs a small device a second of its time."""
+        return self._value(self._send("GET", "/update", timeout=httpx.Timeout(_GLANCE), signed=False), UpdateStatus)
 
     def slots(self) -> Status:
         """Both slots."""
@@ -127,6 +131,7 @@ class Device:
         headers: Mapping[str, str] | None = None,
         content: Iterator[bytes] | None = None,
         timeout: httpx.Timeout | None = None,
+        signed: bool = True,
     ) -> httpx.Response:
         try:
             answer = self._client.request(
@@ -136,6 +141,7 @@ class Device:
                 headers=headers,
                 content=content,
                 timeout=timeout or httpx.USE_CLIENT_DEFAULT,
+                auth=httpx.USE_CLIENT_DEFAULT if signed else None,
             )
         except httpx.HTTPError as error:
             raise NetworkError(f"{self.target.name} does not answer: {_words(error)}") from error

@@ -109,7 +109,7 @@ def accepted(target: Target, ask: Ask) -> Target:
             target = ask(target)
         try:
             with Device(target) as device:
-                device.status()
+                device.check()
         except PasswordError as error:
             if target.given or error.status == 429:
                 raise
