@@ -26,6 +26,8 @@ AWAY = 900.0
 """Seconds that a device may be away: three tries of a trial that never comes up, on a slow machine."""
 UNDECIDED = 120.0
 """Seconds after a return to the old slot in which the device must have said what became of the trial."""
+REFUSALS = 30
+"""How often a device may say that an upload cannot go on just now."""
 _LOOK = 0.5
 _FINAL = ("committed", "rolled-back")
 
@@ -161,7 +163,7 @@ class _Run:
     def _upload(self) -> Update:
         """Send the bundle, over as many connections as it takes."""
         place: Place | None = None
-        last, begin = 0.0, time.monotonic()
+        last, begin, refusals = 0.0, time.monotonic(), 0
         size = self._bundle.stat().st_size
         with self._phase("upload and write") as step:
 
@@ -182,12 +184,16 @@ class _Run:
                     place = found
                     continue
                 except DeviceError as error:
-                    if error.reason == "interrupted" and place is not None:
-                        found = self._found(size, step)
-                        if isinstance(found, Place) and found != place:
-                            place = found
-                            continue
-                    raise
+                    # The device may not have noticed yet that the former connection is gone.
+                    if error.reason not in ("interrupted", "busy") or place is None or refusals >= REFUSALS:
+                        raise
+                    refusals += 1
+                    time.sleep(1.0)
+                    found = self._found(size, step)
+                    if isinstance(found, Update):
+                        return found
+                    place = found
+                    continue
                 if last:
                     self._outcome.phases |= {"upload and write": last - begin, "verify": time.monotonic() - last}
                 if answer.job is None:
