@@ -166,11 +166,23 @@ class Site:
             if html and verdict == "none":
                 return RedirectResponse(f"/login?next={quote(f'/{name}')}", 303)
             return self.refuse(request, verdict)
+        return await self._go(request, name, order)
+
+    async def restart(self, request: Request, back: str, order: StewardRequest) -> Response:
+        """Restart by an order that does more than that; without a password, sign in and come `back`."""
+        verdict = await self.auth.may_change(request)
+        if verdict != "right":
+            if wants_html(request.headers) and verdict == "none":
+                return RedirectResponse(f"/login?next={quote(back)}", 303)
+            return self.refuse(request, verdict)
+        return await self._go(request, "reboot", order)
+
+    async def _go(self, request: Request, name: str, order: StewardRequest) -> Response:
         try:
             await client.ask(self.settings.steward, order)
         except client.StewardError as error:
-            raise HTTPException(503, str(error)) from error
-        if html:
+            raise HTTPException(409 if error.reason else 503, str(error)) from error
+        if wants_html(request.headers):
             return self.pages.going(request, name, self.boot_id)
         return json(request.headers, {"accepted": name}, 202)
 

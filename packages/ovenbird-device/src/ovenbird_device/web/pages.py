@@ -73,6 +73,7 @@ class Pages:
             signed_in=signed_in,
             hostname=socket.gethostname(),
             both=status.slots,
+            rescue="runs" if not status.running else "ready" if status.rescue and not status.trial else "",
             about=view.slots(status),
         )
 

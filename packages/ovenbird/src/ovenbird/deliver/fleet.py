@@ -54,7 +54,8 @@ def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield outcome.line()
         if outcome.code is not ExitCode.OK:
             for name, text in outcome.details.items():
-                yield f"    {name}: {text}"
+                if text and text not in outcome.message:
+                    yield f"    {name}: {text}"
         if outcome.hint:
             yield f"  help: {outcome.hint}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,7 +17,7 @@ from ...format import FormatError, settings
 from ...health import report
 from ...slots.manage import Status
 from ...steward import client
-from ...steward.protocol import Arm, Commit, Rollback
+from ...steward.protocol import Arm, Commit, Rescue, Reset, Rollback
 from ...update import record
 from ...update.policy import Reason
 from ..auth import basic
@@ -71,6 +71,7 @@ class Updates:
             Route("/jobs/{id}", self.job, methods=["GET"]),
             Route("/slots", self.slots, methods=["GET"]),
             Route("/slots/{order}", self.decide, methods=["POST"]),
+            Route("/rescue/reset", self.reset, methods=["POST"]),
         ]
 
     # Looking
@@ -240,6 +241,8 @@ class Updates:
     async def decide(self, request: Request) -> Response:
         """Commit the running slot, go back, or try the other slot (again); `?reboot=1` restarts at once."""
         name = request.path_params["order"]
+        if name == "rescue":
+            return await self._site.restart(request, "/slots", Rescue())
         html = wants_html(request.headers)
         verdict = await self._site.auth.may_change(request)
         if verdict != "right":
@@ -259,6 +262,30 @@ class Updates:
         except client.StewardError as error:
             raise HTTPException(409 if error.reason else 503, str(error)) from error
         return RedirectResponse("/slots", 303) if html else self._slots_answer(request, status)
+
+    async def reset(self, request: Request) -> Response:
+        """In rescue: reset `what` (etc, data), which has to be typed out in `confirm` (`reset etc`, `erase data`)."""
+        html = wants_html(request.headers)
+        verdict = await self._site.auth.may_change(request)
+        if verdict != "right":
+            if html and verdict == "none":
+                return RedirectResponse(f"/login?next={quote('/slots')}", 303)
+            return self._site.refuse(request, verdict)
+        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+        given = {name: values[-1] for name, values in form.items()} | dict(request.query_params)
+        sure = {"reset etc": Reset("etc"), "erase data": Reset("data")}
+        words = " ".join(given.get("confirm", "").lower().split())
+        order = sure.get(words)
+        if order is None or order.what != given.get("what", order.what):
+            raise HTTPException(400, 'Nothing was reset. Type "reset etc" or "erase data" to have it done.')
+        try:
+            await client.ask(self._site.settings.steward, order)
+        except client.StewardError as error:
+            raise HTTPException(409 if error.reason else 503, str(error)) from error
+        text = "Both slots begin with a fresh /etc." if order.what == "etc" else "Data is empty; the password was kept."
+        if html:
+            return self._site.pages.message(request, 200, text, "Restart the device to leave rescue.")
+        return json(request.headers, {"reset": order.what, "message": text})
 
 
 async def _pump(body: Body, upload: Upload) -> bool:

@@ -190,7 +190,7 @@ def _ending(facts: Facts) -> Ending | None:
     return Ending(
         title,
         text,
-        tuple(last.details.items()) if last.outcome == "rolled-back" else (),
+        tuple((name, said) for name, said in last.details.items() if said and said not in text),
         bad=last.outcome in ("rolled-back", "failed"),
         good=last.outcome == "committed",
         log=facts.log and last.outcome == "rolled-back",
