@@ -88,7 +88,7 @@ def environment(block: bytes) -> dict[str, str] | None:
     lines = block.decode("latin-1").split("\n")
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     line = "".join(values.get(name, "") for name in NAMES)
-    if not re.fullmatch(r"1[ab][-ab][0-9][0-9][01][01][01][01]", line) or values["active"] == values["trial"]:
+    if not re.fullmatch(r"1[ab][-abr][0-9][0-9][01][01][01][01]", line) or values["active"] == values["trial"]:
         return None
     return {name: values[name] for name in NAMES}
 
@@ -132,6 +132,8 @@ class Selector:
 
     def _decide(self, state: dict[str, str], saved: bool) -> tuple[str, bool]:
         trial = state["trial"]
+        if trial == "r":  # These disks have no rescue.
+            trial, state["trial"], state["tries"] = "-", "-", "0"
         if trial != "-":
             if state["tries"] != "0" and self.there[trial] and saved:
                 state["tries"] = str(int(state["tries"]) - 1)

@@ -258,6 +258,17 @@ def test_both_slots_failing_boots_rescue(bios: Machine, folder: Path) -> None:
     assert line.root == f"PARTUUID={bios.layout.partition('rescue').uuid}"
 
 
+def test_rescue_is_booted_once_when_it_is_asked_for(bios: Machine, folder: Path) -> None:
+    state = State().ask_rescue()
+    bios.put(selector.encode(state), selector.encode(state))
+    (line,) = bios.boots(1)
+    assert line.slot == "a"  # there is none
+    bios.fill("rescue", slot_files(folder, "rescue", "bios"))
+    bios.put(selector.encode(state), selector.encode(state))
+    assert [line.slot for line in bios.boots(2)] == ["rescue", "a"]
+    assert selector.decode_one(bios.copies()[0]) == State(attempts=selector.ATTEMPTS - 1)
+
+
 def test_an_empty_disk_says_so(bios: Machine) -> None:
     bios.empty("boot-a")
     bios.empty("boot-b")

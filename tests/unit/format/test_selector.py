@@ -22,7 +22,8 @@ def states(draw: st.DrawFn) -> State:
     active = draw(slots)
     trial = draw(st.sampled_from([None, active.other]))
     counters = st.integers(0, selector.MOST)
-    return State(active, trial, draw(counters), draw(counters), draw(some_slots), draw(some_slots))
+    rescue = trial is None and draw(st.booleans())
+    return State(active, trial, draw(counters), draw(counters), draw(some_slots), draw(some_slots), rescue)
 
 
 @given(states())
@@ -111,6 +112,20 @@ def test_a_committed_slot_that_never_comes_up_falls_back_once() -> None:
         targets.append(choice.target)
     assert targets == [Target.B] * selector.ATTEMPTS + [Target.A] * (20 - selector.ATTEMPTS)
     assert state.boot(rescue=True)[1].target is Target.RESCUE
+
+
+def test_rescue_is_started_once_when_it_is_asked_for() -> None:
+    state, choice = State(attempts=4).ask_rescue().boot(rescue=True)
+    assert choice == Choice(Target.RESCUE)
+    assert state == State(attempts=4)
+    assert State(attempts=4).ask_rescue().boot() == State(attempts=4).boot()
+
+
+def test_a_trial_comes_before_rescue() -> None:
+    with pytest.raises(SelectorError):
+        State().arm(Slot.B).ask_rescue()
+    assert State().ask_rescue().arm(Slot.B) == State().arm(Slot.B)
+    assert State().ask_rescue().commit(Slot.A).rescue
 
 
 def test_without_another_whole_slot_nothing_is_given_up() -> None:

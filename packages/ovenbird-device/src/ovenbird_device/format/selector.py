@@ -9,6 +9,7 @@ here; `tests/vm/test_grub.py` holds the two together.
     boot(...)       what GRUB does at each boot
     commit(slot)    the running slot is healthy: it is the active one from now on
     rollback()      the trial is over and failed; or, without a trial, go back to the slot before
+    ask_rescue()    the next boot, and only that one, starts rescue
 
 A committed slot is counted, too: `attempts` go down at each boot and `commit` fills them up again, so a committed
 system that repeatedly fails to come up falls back to the other slot, if that one is known to be whole (`good`).
@@ -29,6 +30,8 @@ ATTEMPTS = 6
 """How many boots in a row the active slot may fail; more than a person pulls the plug in impatience."""
 MOST = 9
 NOTHING = "-"
+RESCUE = "r"
+"""In the place of the trial: rescue was asked for. One variable for both, as there is only one next boot."""
 COPIES = ("grub/grubenv", "grub/grubenv2")
 """The two copies on `select`, in the order in which they are written and read."""
 
@@ -76,8 +79,12 @@ class State:
     attempts: int = ATTEMPTS
     good: frozenset[Slot] = frozenset({Slot.A})
     failed: frozenset[Slot] = frozenset()
+    rescue: bool = False
+    """The next boot starts rescue, if there is one."""
 
     def __post_init__(self) -> None:
+        if self.rescue and self.trial is not None:
+            raise SelectorError("a slot is on trial: rescue has to wait for its end")
         if self.trial is self.active:
             raise SelectorError("the active slot cannot be on trial")
         if not (0 <= self.tries <= MOST and 0 <= self.attempts <= MOST):
@@ -90,7 +97,8 @@ class State:
         """
         if slot is self.active:
             raise SelectorError(f"slot {slot} is the active one and must not be overwritten")
-        return replace(self, trial=None, tries=0, good=self.good - {slot}, failed=self.failed - {slot})
+        kept = replace(self, trial=None, tries=0, rescue=False)
+        return replace(kept, good=self.good - {slot}, failed=self.failed - {slot})
 
     def arm(self, slot: Slot, tries: int = TRIES) -> State:
         """After the last byte of `slot` is verified: try it at the next boots. SelectorError for the active slot."""
@@ -104,6 +112,9 @@ class State:
         `present` are the slots whose boot partition has a readable `slot.cfg`.
         """
         there = frozenset(present)
+        if self.rescue:
+            plain = replace(self, rescue=False)
+            return (plain, Choice(Target.RESCUE)) if rescue else plain.boot(there)
         if self.trial is not None:
             if self.tries and self.trial in there:
                 return replace(self, tries=self.tries - 1), Choice(Target(self.trial), trial=True)
@@ -157,6 +168,10 @@ class State:
             raise SelectorError(f"slot {self.active.other} holds no system to go back to")
         return self._fallen()
 
+    def ask_rescue(self) -> State:
+        """Let the next boot start rescue. SelectorError while a slot is on trial."""
+        return replace(self, rescue=True)
+
 
 def _flag(value: bool) -> str:
     return "1" if value else "0"
@@ -168,7 +183,7 @@ def encode(state: State) -> bytes:
         {
             "ovenbird": VERSION,
             "active": state.active,
-            "trial": state.trial or NOTHING,
+            "trial": RESCUE if state.rescue else state.trial or NOTHING,
             "tries": str(state.tries),
             "attempts": str(state.attempts),
             "good_a": _flag(Slot.A in state.good),
@@ -186,7 +201,7 @@ def decode_one(block: bytes) -> State:
         raise FormatError("the environment block is not Ovenbird's, or of another version")
     try:
         active = Slot(values["active"])
-        trial = None if values["trial"] == NOTHING else Slot(values["trial"])
+        trial = None if values["trial"] in (NOTHING, RESCUE) else Slot(values["trial"])
         return State(
             active=active,
             trial=trial,
@@ -194,6 +209,7 @@ def decode_one(block: bytes) -> State:
             attempts=_counter(values, "attempts"),
             good=_flags(values, "good"),
             failed=_flags(values, "failed"),
+            rescue=values["trial"] == RESCUE,
         )
     except (KeyError, ValueError) as error:
         raise FormatError(f"the environment block makes no sense: {error}") from error

@@ -127,6 +127,12 @@ class Slots:
             raise SlotsError(f"slot {chosen} holds no system")
         return self._change(lambda state: state.arm(chosen, tries))
 
+    def ask_rescue(self) -> State:
+        """Start rescue at the next boot, and only at that one."""
+        if "rescue" not in self.disk.places:
+            raise SlotsError("this device has no rescue; its recipe does not ask for one")
+        return self._change(lambda state: state.ask_rescue())
+
     def target(self) -> Slot:
         """The slot that an update may overwrite: the one that neither runs nor is active."""
         active = self.state().active

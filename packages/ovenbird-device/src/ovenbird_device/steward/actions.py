@@ -6,6 +6,7 @@ from typing import assert_never
 import msgspec
 
 from ..format.selector import Slot
+from ..rescue import reset
 from ..slots.disk import SlotsError
 from ..update import record
 from ..update.job import Job, Order
@@ -17,6 +18,8 @@ from .protocol import (
     Commit,
     PowerOff,
     Reboot,
+    Rescue,
+    Reset,
     Rollback,
     SlotsStatus,
     Update,
@@ -25,8 +28,12 @@ from .protocol import (
     UpdateStatus,
 )
 
-Plain = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | UpdateAbort | UpdateStatus
+Plain = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | Rescue | Reset | UpdateAbort | UpdateStatus
 """The actions that have one answer and need no pipe."""
+
+
+_RESET_PATIENCE = 15.0
+"""Seconds; whoever asks waits for 20."""
 
 
 class ActionError(Exception):
@@ -73,6 +80,11 @@ def _act(action: Plain, device: Device) -> msgspec.Struct | None:
             if reboot:
                 systemctl("reboot")
             return slots.status()
+        case Rescue():
+            device.slots().ask_rescue()
+            systemctl("reboot")
+        case Reset(what):
+            _reset(what, device)
         case UpdateAbort():
             device.updates.abort()
         case UpdateStatus():
@@ -80,6 +92,21 @@ def _act(action: Plain, device: Device) -> msgspec.Struct | None:
         case _:
             assert_never(action)
     return None
+
+
+def _reset(what: str, device: Device) -> None:
+    """Have the one service do it that may mount and make file systems; it watches for the order's file."""
+    if device.slots().disk.running is not None:
+        raise ActionError("Only rescue can do that, as a running system uses what would be reset.", "slots")
+    if device.updates.busy:
+        raise ActionError("An update is under way.", "busy")
+    try:
+        reset.order(what, device.places.state)
+        answer = reset.wait(device.places.state, _RESET_PATIENCE)
+    except OSError as error:
+        raise ActionError(f"The order could not be given: {error}.") from error
+    if answer:
+        raise ActionError(answer, "reset")
 
 
 def begin(action: Update | UpdateResume, pipe: int, device: Device) -> Job:

@@ -48,6 +48,16 @@ class Arm(Request, frozen=True, tag="arm"):
     reboot: bool = False
 
 
+class Rescue(Request, frozen=True, tag="rescue"):
+    """Restart into rescue."""
+
+
+class Reset(Request, frozen=True, tag="reset"):
+    """In rescue only: forget what both slots changed in `/etc`, or erase all of data."""
+
+    what: Literal["etc", "data"]
+
+
 class Update(Request, frozen=True, tag="update"):
     """Install the bundle that comes through the pipe. `size` in bytes makes it one that can be continued."""
 
@@ -82,7 +92,20 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: msgspec.Raw = msgspec.Raw(b"null")
 
 
-Action = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | Update | UpdateResume | UpdateAbort | UpdateStatus
+Action = (
+    Reboot
+    | PowerOff
+    | SlotsStatus
+    | Commit
+    | Rollback
+    | Arm
+    | Rescue
+    | Reset
+    | Update
+    | UpdateResume
+    | UpdateAbort
+    | UpdateStatus
+)
 
 
 def decode_request(line: bytes) -> Action:

@@ -22,7 +22,8 @@ from ovenbird.build.kernel import KernelFiles, unpack_kernel
 from ovenbird.build.plan import Plan, Step, initrd_modules, kernel_arguments, stage_files
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.errors import BuildError
-from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, root
+from ovenbird.files import sha256_of
+from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, rescue, root
 from ovenbird.image.packages import installed_packages, largest_packages, write_packages
 from ovenbird.progress import Progress
 from ovenbird.progress import Step as Shown
@@ -76,6 +77,8 @@ class Baker:
                 "device": self._device,
                 "stage": self._stage,
                 "tree": self._tree,
+                "rescue-tree": self._rescue_tree,
+                "rescue": self._rescue,
                 "initrd": self._initrd,
                 "root": self._root,
                 "boot": self._boot,
@@ -190,7 +193,12 @@ class Baker:
         return f"look around where it began: ovenbird shell {self.plan.loaded.path} --before {stage.name}"
 
     def _tree(self, step: Step) -> StepRecord:
-        parent = self.plan.stage_steps()[-1][1].name
+        return self._tree_on(step, self.plan.stage_steps()[-1][1].name)
+
+    def _rescue_tree(self, step: Step) -> StepRecord:
+        return self._tree_on(step, "device")
+
+    def _tree_on(self, step: Step, parent: str) -> StepRecord:
         self._need(parent)
         loaded = self.plan.loaded
 
@@ -284,10 +292,40 @@ class Baker:
 
         return self._run(step, make)
 
+    def _rescue(self, step: Step) -> StepRecord:
+        self._need("rescue tree")
+        self._need("initrd")
+        sizes = self.plan.loaded.recipe.disk
+        assert sizes.rescue is not None, "a recipe without rescue has no such step"
+        size = sizes.rescue
+
+        def make(making: Making, shown: Shown) -> None:
+            key, epoch = self.plan.step("rescue tree").key, self._epoch("rescue tree")
+            with self.store.scratch() as scratch:
+                image = scratch / rescue.ROOT
+                level = sizes.compression_level
+                out_of = (self.engine, key)
+                root.bake_root(image, *out_of, level=level, epoch=epoch, without=rescue.LEFT_OUT, on_line=shown.line)
+                rescue.write_rescue(
+                    making.folder / "rescue.vfat",
+                    kernel=self.kernel_files().kernel,
+                    initrd=self.folder("initrd") / "initrd",
+                    root=image,
+                    digest=sha256_of(image),
+                    arguments=kernel_arguments(self.plan.loaded, self.plan.board),
+                    size=size,
+                    epoch=epoch,
+                )
+            making.note_digest("rescue.vfat")
+
+        return self._run(step, make)
+
     def _disk(self, step: Step) -> StepRecord:
         self._need("boot")
         self._need("kernel")
         sizes = self.plan.loaded.recipe.disk
+        if sizes.rescue is not None:
+            self._need("rescue")
 
         root_image = self.folder("root") / "root.squashfs"
         digest = self._need("root").digest(root_image.name)
@@ -295,7 +333,12 @@ class Baker:
         def make(making: Making, shown: Shown) -> None:
             epoch = self._epoch("root")
             plan = layout.plan(
-                select=layout.SELECT_SIZE, boot=sizes.boot, root=sizes.root, data=sizes.data, digest=digest
+                select=layout.SELECT_SIZE,
+                boot=sizes.boot,
+                root=sizes.root,
+                data=sizes.data,
+                digest=digest,
+                rescue=sizes.rescue or 0,
             )
             with self.store.scratch() as scratch:
                 select = scratch / "select.vfat"
@@ -309,6 +352,7 @@ class Baker:
                     root=root_image,
                     digest=digest,
                     epoch=epoch,
+                    rescue=self.folder("rescue") / "rescue.vfat" if sizes.rescue is not None else None,
                 )
             with ThreadPoolExecutor(1) as beside:
                 mapping = beside.submit(bmap.write_bmap, making.folder / "disk.bmap", map_)
@@ -365,4 +409,4 @@ class Baker:
         return self.kernel_files().version, self._epoch("root"), self.folder("root") / "packages.json"
 
 
-IMAGE_KINDS = ("base", "device", "stage", "tree")
+IMAGE_KINDS = ("base", "device", "stage", "tree", "rescue-tree")

@@ -32,7 +32,7 @@ from ovenbird.build.inputs import (
 )
 from ovenbird.build.store import Store, key_of
 from ovenbird.files import sha256_of
-from ovenbird.image import grub, initrd, root
+from ovenbird.image import grub, initrd, rescue, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
 
@@ -170,7 +170,7 @@ def _steps(
             **tools.inputs("mmdebstrap"),
         },
     )
-    parent = add(
+    parent = device_step = add(
         "device",
         "device",
         {
@@ -184,15 +184,7 @@ def _steps(
     for name, stage in zip(_stage_names(loaded.stages), loaded.stages, strict=True):
         parent = add("stage", name, _stage_inputs(stage, parent, index, tools))
     files = tree.tree_files(recipe, machine, digest=loaded.digest)
-    tree_step = add(
-        "tree",
-        "tree",
-        {
-            "parent": parent.key,
-            "instructions": text_digest(tree.CONTAINERFILE),
-            **{f"file {name}": text_digest(content) for name, content in files.items()},
-        },
-    )
+    tree_step = add("tree", "tree", _tree_inputs(parent, files))
     initrd_step = add(
         "initrd",
         "initrd",
@@ -225,10 +217,25 @@ def _steps(
             **tools.inputs("mkfs.vfat", "mcopy"),
         },
     )
+    beside: dict[str, str] = {}
+    if recipe.disk.rescue is not None:
+        rescue_tree = add("rescue-tree", "rescue tree", _tree_inputs(device_step, files))
+        rescue_inputs = {
+            "tree": rescue_tree.key,
+            "kernel": kernel_step.key,
+            "initrd": initrd_step.key,
+            "size": str(recipe.disk.rescue),
+            "compression": f"{recipe.disk.compression_level} {root.BLOCK}",
+            "left out": " ".join((*root.LEFT_OUT, *rescue.LEFT_OUT)),
+            "cmdline": " ".join((*kernel_arguments(loaded, machine), *rescue.WORDS)),
+            **tools.inputs("mkfs.vfat", "mcopy", "mksquashfs"),
+        }
+        beside["rescue"] = add("rescue", "rescue", rescue_inputs).key
     add(
         "disk",
         "disk",
         {
+            **beside,
             "boot": boot_step.key,
             "root": root_step.key,
             "sizes": f"boot {recipe.disk.boot} root {recipe.disk.root} data {recipe.disk.data}",
@@ -241,6 +248,14 @@ def _steps(
         parents = {"boot": boot_step.key, "root": root_step.key}
         add("bundle", "bundle", bundle_inputs(recipe, machine, signing, parents))
     return steps
+
+
+def _tree_inputs(parent: Step, files: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "parent": parent.key,
+        "instructions": text_digest(tree.CONTAINERFILE),
+        **{f"file {name}": text_digest(content) for name, content in files.items()},
+    }
 
 
 def _stage_names(stages: Sequence[Stage]) -> list[str]:
@@ -284,7 +299,8 @@ def _text(path: Path) -> str:
 
 def initrd_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
     """The kernel modules that the initrd is asked to carry."""
-    return (*machine.initrd_modules, *loaded.recipe.boot.modules)
+    more = rescue.MODULES if loaded.recipe.disk.rescue is not None else ()
+    return (*machine.initrd_modules, *more, *loaded.recipe.boot.modules)
 
 
 def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ for tools that do not speak GRUB. GRUB adds what only it knows: slot, root, data
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ovenbird.errors import ImageError
@@ -19,14 +20,23 @@ def slot_config(line: str) -> bytes:
 
 
 def write_boot(
-    out: Path, *, kernel: Path, initrd: Path, cmdline: str, label: str = "BOOT", size: int, epoch: int
+    out: Path,
+    *,
+    kernel: Path,
+    initrd: Path,
+    cmdline: str,
+    label: str = "BOOT",
+    size: int,
+    epoch: int,
+    more: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write the boot image of a slot (both slots take the same bytes); `size` in bytes.
+    """Write the boot image of a slot (both slots take the same bytes); `size` in bytes, `more` are further files.
 
     Raises ImageError if the files do not fit or the command line has characters that GRUB would change.
     """
     line = _checked(cmdline)
     files: dict[str, Path | bytes] = {
+        **(more or {}),
         "vmlinuz": kernel,
         "initrd": initrd,
         "slot.cfg": slot_config(line),

@@ -85,12 +85,21 @@ def _used_blocks(file: Path, size: int) -> list[fat.Extent]:
 
 
 def write_disk(
-    out: Path, *, layout: Layout, select: Path, bios: BiosCode, boot: Path, root: Path, digest: str, epoch: int
+    out: Path,
+    *,
+    layout: Layout,
+    select: Path,
+    bios: BiosCode,
+    boot: Path,
+    root: Path,
+    digest: str,
+    epoch: int,
+    rescue: Path | None = None,
 ) -> DiskMap:
     """Write the disk image with slot a filled and slot b empty.
 
-    `select` and `boot` are FAT images, `root` the squashfs; `digest` stands for the content. Raises ImageError if a
-    part is larger than its partition.
+    `select`, `boot` and `rescue` are FAT images, `root` the squashfs; `digest` stands for the content.
+    Raises ImageError if a part is larger than its partition.
     """
     out.unlink(missing_ok=True)
     ranges: list[fat.Extent] = []
@@ -107,12 +116,14 @@ def write_disk(
             os.pwrite(disk.fileno(), write.data, write.offset)
             ranges.append(fat.Extent(write.offset, len(write.data)))
         data = Path(scratch) / "data"
-        parts = (
+        parts: list[tuple[str, Path, list[fat.Extent]]] = [
             ("select", select, _used_fat(select)),
             ("boot-a", boot, _used_fat(boot)),
             ("root-a", root, [fat.Extent(0, root.stat().st_size)]),
             ("data", data, write_data(data, size=layout.partition("data").size, digest=digest, epoch=epoch)),
-        )
+        ]
+        if rescue is not None:
+            parts.append(("rescue", rescue, _used_fat(rescue)))
         for name, file, used in parts:
             partition = layout.partition(name)
             length = file.stat().st_size

@@ -6,7 +6,7 @@ zstd, extended attributes kept, entries sorted (mksquashfs does so by itself), t
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ovenbird.build.engine import Engine
@@ -19,10 +19,17 @@ LEFT_OUT = ("dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "var/tmp/*", "etc/mtab
 
 
 def bake_root(
-    out: Path, engine: Engine, tree: str, *, level: int, epoch: int, on_line: Callable[[str], None] | None = None
+    out: Path,
+    engine: Engine,
+    tree: str,
+    *,
+    level: int,
+    epoch: int,
+    without: Sequence[str] = (),
+    on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Pack the tree of a step into `out`. Owners and rights are those that the stages gave."""
-    left_out = " ".join(shlex.quote(pattern) for pattern in LEFT_OUT)
+    """Pack the tree of a step into `out`, `without` what these patterns match. Owners and rights are the stages'."""
+    left_out = " ".join(shlex.quote(pattern) for pattern in (*LEFT_OUT, *without))
     script = (
         f'mksquashfs "$TREE" {shlex.quote(str(out))} -noappend -no-progress -quiet -no-recovery'
         f" -comp zstd -Xcompression-level {level} -b {BLOCK} -xattrs -wildcards -e {left_out}"

@@ -1,0 +1,1 @@
+"""What only rescue does: give a device back a fresh `/etc`, or a fresh data partition."""
