@@ -270,7 +270,7 @@ def _complete(folder: Path, outcome: str, bundle: str, reason: str, details: dic
             msgspec.structs.replace(
                 last,
                 outcome="committed" if outcome == "committed" else "rolled-back",
-                reason="" if outcome == "committed" else "health" if outcome == "rolled-back" else "lost",
+                reason={"committed": "healthy", "rolled-back": "health"}.get(outcome, "lost"),
                 message=reason,
                 ended=now(),
                 details=details,

@@ -1,0 +1,62 @@
+"""Rescue, from asking for it to what it is for: built from the example, booted, and used to reset a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ovenbird_device.format.selector import State
+from tests.tool import OUTPUT, ROOT, Tool
+from tests.vm.guest import guest
+from tests.vm.trial import Image, Patient
+
+pytestmark = pytest.mark.vm
+PASSWORD = "tobak-mirun-depol"
+MARK = "left by a test\n"
+
+
+@pytest.fixture(scope="session")
+def rescue(tool: Tool) -> Path:
+    """The folder with the image of the example."""
+    out = OUTPUT / "rescue"
+    tool.build(ROOT / "examples/rescue", "--out", out)
+    return out
+
+
+def test_rescue_when_it_is_asked_for(rescue: Path, tmp_path: Path) -> None:
+    with guest(rescue, tmp_path, password=PASSWORD) as device:
+        assert device.overview()["boot"]["slot"] == "a"
+        assert device.ask("POST", "/slots/rescue").status == 401
+        assert device.ask("POST", "/rescue/reset?confirm=erase+data", PASSWORD).status == 409
+        assert device.ask("POST", "/slots/rescue", PASSWORD).status == 202
+        overview = device.wait_for_boot()
+        assert overview["boot"]["slot"] == "rescue"
+        assert device.health()["system"]["state"] == "rescue"
+        slots = device.ask("GET", "/slots").json()
+        assert (slots["running"], slots["active"], slots["trial"]) == ("", "a", "")
+        assert device.ask("POST", "/rescue/reset?confirm=yes", PASSWORD).status == 400
+        done = device.ask("POST", "/rescue/reset?confirm=reset+etc", PASSWORD)
+        assert done.status == 200, done
+        device.machine.power_cut()
+        patient = Patient(Image(rescue), device.disk)
+        assert "etc" not in patient.debugfs("ls -p /slots/a")
+        assert "password.json" in patient.debugfs("ls -p /ovenbird")
+        assert device.power_on()["boot"]["slot"] == "a"
+
+
+def test_both_slots_failing_end_in_rescue_and_data_can_be_erased(rescue: Path, tmp_path: Path) -> None:
+    """The password is the device's own, kept on data, as nobody gives one from outside at the second start."""
+    with guest(rescue, tmp_path, password=PASSWORD) as device:
+        device.power_off()
+        patient = Patient(Image(rescue), device.disk)
+        (tmp_path / "mark").write_text(MARK)
+        patient.debugfs(f"write {tmp_path / 'mark'} /mark")
+        patient.state = State(attempts=0)
+        assert device.power_on()["boot"]["slot"] == "rescue"
+        done = device.ask("POST", "/rescue/reset?confirm=erase+data", PASSWORD)
+        assert done.status == 200, done
+        device.machine.power_cut()
+        listed = patient.debugfs("ls -p /")
+        assert "mark" not in listed
+        assert "password.json" in patient.debugfs("ls -p /ovenbird")
