@@ -1,7 +1,7 @@
 """From the kernel's start to the root switch: our initrd beside the one that Debian's own tools make.
 
 The same kernel, the same disk, the same words for the kernel, in turns; QEMU loads kernel and initrd itself, so that no
-boot loader is in the times. The root has /bin/true for its init, which ends at once: the kernel says so, with its stamp,
+boot loader is in the times. The root has /bin/true for its init, which ends at once: the kernel says so with its stamp
 just after the switch. Each machine boots twice and the second boot counts: the first one fills our data partition.
 """
 

@@ -110,7 +110,7 @@ def make_wheel(folder: Path) -> Path:
 def differences(one: Path, other: Path) -> str:
     """Which files of two roots differ, for the message of a failure."""
     tool = Path(sys.executable).with_name("ovenbird")
-    command = [tool, "diff", one / "root.squashfs", other / "root.squashfs"]
+    command = [str(tool), "diff", str(one / "root.squashfs"), str(other / "root.squashfs")]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 

@@ -12,7 +12,8 @@ import pytest
 import ovenbird_device
 
 PACKAGE = Path(ovenbird_device.__file__).parent
-UNITS = sorted(path.name for path in (PACKAGE / "units").iterdir() if path.suffix in (".path", ".service", ".socket", ".timer"))
+KINDS = (".path", ".service", ".socket", ".timer")
+UNITS = sorted(path.name for path in (PACKAGE / "units").iterdir() if path.suffix in KINDS)
 ALLOWED = {"starlette", "uvicorn", "jinja2", "msgspec", "ovenbird_device", "__future__"}
 
 

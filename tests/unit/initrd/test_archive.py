@@ -89,8 +89,8 @@ def test_every_program_that_init_calls_is_linked() -> None:
     text = initrd.INIT.read_text()
     functions = {line.partition("(")[0] for line in text.splitlines() if line.endswith("() {")}
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    code = re.sub(r"'[^'\n]*'|\"[^\"$\n]*\"", "", code)
-    starts = re.findall(r"(?:^|\$\(|&&|\|\|?|;|\bthen|\bdo|\bexec|!) *([a-z_]+)(?= |$)", code, re.MULTILINE)
+    code = re.sub(r"'[^'\n]*'|\"[^\"$\n]*\"", "", code).replace("exec ", "")
+    starts = re.findall(r"(?:^|\$\(|&&|\|\|?|;|\bthen|\bdo|!) *([a-z_]+)(?= |$)", code, re.MULTILINE)
     called = {word for word in starts if shutil.which(word) or word in initrd.APPLETS} - functions - SHELL
     assert {"mount", "modprobe", "switch_root", "hexdump"} <= called
     assert called <= set(initrd.APPLETS), called - set(initrd.APPLETS)

@@ -114,6 +114,7 @@ def spawn(
             stderr=stderr,
             pass_fds=pass_fds,
             process_group=0,
+            umask=0o022,  # Like the environment: what programs make must not depend on who runs them.
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():

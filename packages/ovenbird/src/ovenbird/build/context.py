@@ -17,7 +17,7 @@ ELF_HEAD = 20  # bytes, to the end of e_machine
 
 
 def lay_out(context: Path, files: Mapping[str, Path], epoch: int, *, architecture: str) -> None:
-    """Copy files into a context: 0755 where the owner may run them, else 0644; every time is `epoch` (seconds).
+    """Copy files into a context and settle it with `epoch` (seconds).
 
     Raises RecipeError for what is neither file nor link, and for a program of another architecture.
     """
@@ -28,8 +28,7 @@ def lay_out(context: Path, files: Mapping[str, Path], epoch: int, *, architectur
         if source.is_symlink():
             target.symlink_to(source.readlink())
         elif source.is_file():
-            shutil.copyfile(source, target)
-            target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
+            shutil.copy(source, target)
         else:
             raise RecipeError("is neither a file nor a link", where=str(source))
     settle(context, epoch)
@@ -58,9 +57,14 @@ def check_machine(file: Path, architecture: str) -> None:
 
 
 def settle(folder: Path, epoch: int) -> None:
-    """Give folders their rights and everything below one time, so that a copy of it has the same bytes everywhere."""
+    """Give everything below a folder fixed rights (0755 for folders and for what its owner may run, else 0644) and one
+    time, so that a copy of it has the same bytes everywhere, whatever the user's umask.
+    """
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            os.utime(Path(parent) / name, (epoch, epoch), follow_symlinks=False)
+            file = Path(parent) / name
+            if not file.is_symlink():
+                file.chmod(0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644)
+            os.utime(file, (epoch, epoch), follow_symlinks=False)
         Path(parent).chmod(0o755)
         os.utime(parent, (epoch, epoch))
