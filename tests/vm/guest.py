@@ -203,8 +203,12 @@ def guest(
     `disk` is another device to carry the disk than the board's. The first boot is answered when the guest is given.
     """
     virtual = board(load_manifest((image / "manifest.json").read_bytes()).image.board).virtual
+    if disk:
+        # The disk is plugged in before the board's further devices, so its bus has to be the machine's own.
+        usb = ",usb=on" if disk.startswith("usb") else ""
+        virtual = replace(virtual, disk=disk, machine=virtual.machine + usb)
     settings = Settings(
-        replace(virtual, disk=disk) if disk else virtual,
+        virtual,
         boot=boot,
         forwards=forwards(ports),
         credentials={"ovenbird.password": password} if password else {},

@@ -93,7 +93,7 @@ def test_the_older_release_boots(tool: Tool, key: Path, tmp_path: Path) -> None:
 def shell(device: Guest, title: str, command: str, expected: str, since: int) -> int:
     """Wait for a debug shell, run a command in it, and return how far the console has come."""
     begin = device.machine.wait_for(f"debug shell: {title}", PATIENCE, since=since).end()
-    begin = device.machine.wait_for(r"[#$] $", PATIENCE, since=begin).end()
+    begin = device.machine.wait_for("~ # ", PATIENCE, since=begin).end()
     device.machine.type(f"{command}\n")
     end = device.machine.wait_for(expected, PATIENCE, since=begin).end()
     device.machine.type("exit\n")
