@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ovenbird.vm.machine import copy_sparse
 from tests.tool import OUTPUT, ROOT, Tool
 from tests.vm.guest import Guest, guest
+from tests.vm.trial import Image, Patient, make_patient
 
 RECIPES = ROOT / "tests/vm/recipes"
 
@@ -49,3 +51,21 @@ def device(first_boot: Guest) -> Guest:
     if not first_boot.machine.running:
         first_boot.power_on()
     return first_boot
+
+
+@pytest.fixture(scope="session")
+def trial_base(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> tuple[Image, Path]:
+    """The image whose systems a word on the command line breaks, and a device with it after its first good boot."""
+    image = Image(OUTPUT / "trial")
+    tool.build(RECIPES / "trial", "--out", image.folder)
+    disk = tmp_path_factory.mktemp("trial") / "disk.img"
+    make_patient(image, disk)
+    return image, disk
+
+
+@pytest.fixture
+def patient(trial_base: tuple[Image, Path], tmp_path: Path) -> Patient:
+    """A copy of that device, to be broken."""
+    image, disk = trial_base
+    copy_sparse(disk, tmp_path / "disk.img")
+    return Patient(image, tmp_path / "disk.img")

@@ -41,18 +41,12 @@ class Image:
         """The root image."""
         return self.folder / "root.squashfs"
 
-    def cmdline(self) -> list[str]:
-        """The words of its boot partition."""
-        with (self.folder / "boot.vfat").open("rb") as stream:
-            volume = fat.Volume(lambda offset, size: os.pread(stream.fileno(), size, offset))
-            return volume.read(volume.find("cmdline.txt")).decode("ascii").split()
-
     def write_boot(
         self, out: Path, *words: str, root: Path | None = None, kernel: Path | None = None, initrd: Path | None = None
     ) -> None:
         """A boot partition with these further words, and other files if given."""
         digest = hashlib.sha256((root or self.root).read_bytes()).hexdigest()
-        line = [word for word in self.cmdline() if not word.startswith("ovenbird.hash=")]
+        line = [word for word in boot_line(self.folder / "boot.vfat") if not word.startswith("ovenbird.hash=")]
         write_boot(
             out,
             kernel=kernel or self.folder / "kernel",
@@ -146,6 +140,13 @@ class Patient:
             machine.wait_for(UP.format(slot), patience)
             if orderly:
                 assert machine.shut_down(120)
+
+
+def boot_line(boot: Path) -> list[str]:
+    """The words of a boot partition's command line."""
+    with boot.open("rb") as stream:
+        volume = fat.Volume(lambda offset, size: os.pread(stream.fileno(), size, offset))
+        return volume.read(volume.find("cmdline.txt")).decode("ascii").split()
 
 
 def make_patient(image: Image, out: Path) -> None:
