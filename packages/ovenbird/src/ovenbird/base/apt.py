@@ -163,6 +163,7 @@ class Index:
             folder = Path(name)
             folder.chmod(0o755)
             (folder / "partial").mkdir()
+            (folder / "partial").chmod(0o755)  # Whatever the umask: the tree sees this folder.
             total = sum(package.size for package in packages)
             missing: list[Package] = []
             for package in packages:
