@@ -80,10 +80,10 @@ def test_good_inputs_with_some_bytes_changed(name: str, seed: int, seeds: dict[s
     luck = random.Random(seed)
     raw = bytearray(seeds[name])
     for _ in range(luck.choice([1, 1, 2, 5])):
-        position = luck.randrange(len(raw))
+        position = luck.randrange(len(raw) + 1)
         match luck.randrange(3):
             case 0:
-                raw[position] = luck.randrange(256)
+                raw[position : position + 1] = bytes([luck.randrange(256)])
             case 1:
                 del raw[position : position + luck.randrange(1, 20)]
             case _:
