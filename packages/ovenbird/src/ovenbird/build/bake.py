@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from ovenbird import run as programs
 from ovenbird.base.debian import bake_base, newest_change
 from ovenbird.build import device, tree
 from ovenbird.build.bundle import Absence, bundle_facts
-from ovenbird.build.context import lay_out
+from ovenbird.build.context import lay_out, settle
 from ovenbird.build.engine import Engine
 from ovenbird.build.kernel import KernelFiles, unpack_kernel
-from ovenbird.build.plan import Plan, Step, initrd_modules, kernel_arguments, stage_files
+from ovenbird.build.plan import PACKAGE_LISTS, Plan, Step, initrd_modules, kernel_arguments, stage_files
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.errors import BuildError
 from ovenbird.files import sha256_of
@@ -148,25 +149,29 @@ class Baker:
         return self._run(step, make)
 
     def _device(self, step: Step) -> StepRecord:
-        beside: Future[StepRecord] = self._pool.submit(self._need, "initrd")
-        epoch = self._epoch("base")
-        beside.result()
-
-        def make(making: Making, shown: Shown) -> None:
-            context = making.folder / "context"
+        with self.store.scratch() as scratch:
+            context = scratch / "context"
             context.mkdir()
-            plan = self.plan
-            device.lay_out_device(
-                context,
-                kernel=self.kernel_files(),
-                architecture=plan.board.architecture,
-                python=device.python_version(plan.base_packages),
-                epoch=epoch,
-                on_line=shown.line,
-            )
-            self._build(making, step, "base", device.CONTAINERFILE, context, {}, shown)
 
-        return self._run(step, make)
+            def prepare() -> None:
+                """All that does not need the base: what the second core does while the first one unpacks packages."""
+                self._need("initrd")
+                device.lay_out_device(
+                    context,
+                    kernel=self.kernel_files(),
+                    architecture=self.plan.board.architecture,
+                    python=device.python_version(self.plan.base_packages),
+                )
+
+            beside: Future[None] = self._pool.submit(prepare)
+            epoch = self._epoch("base")
+            beside.result()
+
+            def make(making: Making, shown: Shown) -> None:
+                settle(context, epoch)
+                self._build(making, step, "base", device.CONTAINERFILE, context, {}, shown)
+
+            return self._run(step, make)
 
     def _stage(self, step: Step) -> StepRecord:
         stages = self.plan.stage_steps()
@@ -222,14 +227,17 @@ class Baker:
     ) -> None:
         epoch = self._epoch(parent)
         making.facts["epoch"] = str(epoch)
-        with self.plan.index.archives(()) as archives:
+        index = self.plan.index
+        with ExitStack() as stack:
+            apt = PACKAGE_LISTS in step.inputs
             self.engine.build(
                 parent=self.plan.step(parent).key,
                 key=step.key,
                 text=text,
                 context=context,
                 arguments={**arguments, "SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive"},
-                archives=archives,
+                lists=index.lists if apt else None,
+                archives=stack.enter_context(index.archives(())) if apt else None,
                 on_line=shown.line,
                 what=step.name,
             )

@@ -14,7 +14,6 @@ from importlib import resources
 from pathlib import Path
 
 from ovenbird.base.apt import Package
-from ovenbird.build.context import settle
 from ovenbird.build.inputs import folder_files
 from ovenbird.build.kernel import KernelFiles
 from ovenbird.errors import BuildError, NetworkError
@@ -65,10 +64,9 @@ def lay_out_device(
     kernel: KernelFiles,
     architecture: str,
     python: str,
-    epoch: int,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Fill the context of the device step. Raises NetworkError where the agent's libraries cannot be had."""
+    """Fill the context of the device step, to be settled. Raises NetworkError where the libraries cannot be had."""
     root = context / "files"
     home = root / HOME
     home.mkdir(parents=True)
@@ -86,7 +84,6 @@ def lay_out_device(
     shutil.copytree(kernel.modules, root / "usr/lib/modules" / kernel.version, symlinks=True)
     for name in ("data", "boot"):
         (root / name).mkdir()
-    settle(root, epoch)
 
 
 def _place(name: str) -> str:

@@ -80,14 +80,15 @@ class Engine:
         text: str,
         context: Path,
         arguments: Mapping[str, str],
-        archives: Path | None,
+        lists: Path | None = None,
+        archives: Path | None = None,
         on_line: Callable[[str], None] | None,
         what: str,
     ) -> None:
         """Build one stage `FROM` its parent: `text` are Containerfile instructions, `context` its folder.
 
-        `archives` becomes apt's archives folder inside, so that packages are kept outside of the tree.
-        Raises CommandError with the stage's last lines.
+        `lists` and `archives` are lent to apt inside: the package lists under a layer that is thrown away, and a folder
+        that keeps what is downloaded outside of the tree. Raises CommandError with the stage's last lines.
         """
         words = [
             "build", "--isolation", "chroot", "--pull-never", "--layers=false", "--format", "oci",
@@ -95,6 +96,8 @@ class Engine:
         ]  # fmt: skip
         for name, value in sorted(arguments.items()):
             words += ["--build-arg", f"{name}={value}"]
+        if lists is not None:
+            words += ["--volume", f"{lists}:/var/lib/apt/lists:O"]
         if archives is not None:
             words += ["--volume", f"{archives}:/var/cache/apt/archives:rw"]
         declared = "".join(f"ARG {name}\n" for name in sorted(arguments))

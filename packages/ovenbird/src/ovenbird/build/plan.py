@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     from ovenbird.keys.signing import Signing
 
 # A stage that installs packages by itself depends on what the package lists offer at that time.
-USES_APT = re.compile(r"\b(apt|apt-get|aptitude)\b")
+USES_APT = re.compile(
+    r"\b(apt|apt-get|aptitude)\b[^\n;&|]*"
+    r"\b(install|reinstall|update|\w*upgrade|build-dep|satisfy|source|download)\b"
+)
+PACKAGE_LISTS = "package lists"  # the input that such a stage has
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,7 @@ def _stage_inputs(stage: Stage, parent: Step, index: Index, tools: Tools) -> dic
         **tools.inputs("buildah"),
     }
     if any(USES_APT.search(text) for text in texts):
-        inputs["package lists"] = index.digest()[:24]
+        inputs[PACKAGE_LISTS] = index.digest()[:24]
     return inputs
 
 
