@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -240,8 +239,9 @@ def run(
 
 
 def _fail(completed: Completed, what: str | None) -> None:
-    tail = "".join(deque((completed.stderr + completed.stdout).splitlines(keepends=True), maxlen=LAST_LINES * 2))
-    if "No space left on device" in tail or "Disk quota exceeded" in tail:
+    # Anywhere in what it printed: some programs tell long stories after the first write that failed.
+    printed = completed.stderr + completed.stdout
+    if "No space left on device" in printed or "Disk quota exceeded" in printed:
         raise DiskFullError(
             f"{what or completed.command[0]} ran out of disk space",
             hint="free some space (`ovenbird store gc` empties the store of kept steps) and run the same command again",

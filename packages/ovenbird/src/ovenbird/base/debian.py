@@ -64,15 +64,15 @@ def bake_base(
     Raises CommandError with mmdebstrap's last lines.
     """
     include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
-    lists = shlex.quote(str(index.lists))
     command: list[str | Path] = [
         *APART, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
         f"--architectures={index.architecture}",
         "--skip=update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
         "--setup-hook=mkdir -p \"$1\"/var/lib/apt/lists \"$1\"/var/cache/apt/archives",
-        # Links: the same files, not copies of 150 MB. apt and dpkg only read them, or put new ones in their places.
-        f"--setup-hook=cp -al {lists}/. \"$1\"/var/lib/apt/lists/",
-        f"--setup-hook=cp -al {shlex.quote(str(archives))}/. \"$1\"/var/cache/apt/archives/",
+        # Links where they can be: the same files, not copies of 150 MB. apt and dpkg only read them, or put new ones in
+        # their places.
+        f"--setup-hook={_link(index.lists, 'var/lib/apt/lists')}",
+        f"--setup-hook={_link(archives, 'var/cache/apt/archives')}",
         "--aptopt=Acquire::Languages \"none\"",
         "--aptopt=APT::Sandbox::User \"root\"",
         "--dpkgopt=force-unsafe-io",
@@ -97,6 +97,12 @@ def bake_base(
         on_line=on_line,
         what="the base",
     )
+
+
+def _link(folder: Path, target: str) -> str:
+    """A shell command that puts a folder's content below the new tree."""
+    words = f'{shlex.quote(str(folder))}/. "$1"/{target}/'
+    return f"cp -al {words} 2>/dev/null || cp -a {words}"
 
 
 def _source(entry: str) -> str:
