@@ -105,8 +105,11 @@ def page(device: Guest) -> Generator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.set_default_timeout(120_000)
-        yield page
-        browser.close()
+        try:
+            yield page
+        finally:
+            page.screenshot(path=OUTPUT / "vm-update-last.png", full_page=True)  # what a failed test saw
+            browser.close()
 
 
 def sign_in(page: Page, device: Guest) -> None:
