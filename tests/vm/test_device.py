@@ -251,20 +251,3 @@ def test_damage_that_can_be_repaired_is(device: Guest) -> None:
     assert identity(device) == before
     assert device.run("cat /var/lib/stays; stat -c %h /var/lib/stays") == "stays\n1"
     assert device.run("ls /var/lib/lost 2>/dev/null || true") == ""
-
-
-def test_a_broken_etc_is_the_slots_own_and_the_image_is_whole_below_it(device: Guest) -> None:
-    """Without users the agent cannot start: undoing that is the trial's affair. From outside, one file has to go."""
-    before = identity(device)
-    device.run("head -c 3000 /dev/urandom >/etc/passwd; sync")
-    device.machine.power_cut()
-    device.machine.power_on()
-    device.machine.wait_for("Failed to start", PATIENCE)
-    device.machine.power_cut()
-    device.repair()
-    device.debugfs("rm /slots/a/etc/passwd")
-    about = device.power_on()
-    assert about["etc"] == "kept"
-    assert identity(device) == before
-    assert device.run("getent passwd ovenbird admin | wc -l") == "2"
-    assert device.run("systemctl --failed --no-legend") == ""
