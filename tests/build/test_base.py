@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -163,7 +164,7 @@ def test_a_source_without_its_key_is_refused(tool: Tool, project: Project, archi
     project.add(f'[base]\nsources = ["deb {url} nest extra"]')
     done = tool.run("build", project.recipe)
     assert done.code == 4, done.err
-    assert done.err.count("error: ") == 1
+    assert [line.startswith("error: ") for line in done.err.splitlines()].count(True) == 1
     assert "NO_PUBKEY" in done.err or "not signed" in done.err
 
 
@@ -177,4 +178,7 @@ def test_components_and_mirror_reach_the_sources(tool: Tool, project: Project) -
         for file in (tool.cache / "index").glob("*/sources.list")
         if "127.0.0.1:9/debian trixie main contrib" in file.read_text()
     ]
-    assert all("127.0.0.1:9" in line for line in sources.read_text().splitlines())
+    # Security updates have an archive of their own, which a mirror of the distribution does not carry.
+    lines = [line for line in sources.read_text().splitlines() if "-security" not in line]
+    assert len(lines) >= 2
+    assert all("127.0.0.1:9" in line for line in lines)
