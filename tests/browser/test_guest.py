@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.tool import OUTPUT
 from tests.vm.guest import PATIENCE, guest
 
-pytestmark = [pytest.mark.browser, pytest.mark.vm]
+pytestmark = [pytest.mark.browser, pytest.mark.vm, pytest.mark.long]
 
 PASSWORD = "tobak-mirun-depol"
 PATIENT = PATIENCE * 1000  # milliseconds

@@ -15,7 +15,7 @@ import pytest
 from tests.build.conftest import leftovers
 from tests.tool import Done, Project, Tool, digests
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.long]
 Orphans = Callable[[float], list[str]]
 # Delays in seconds after which a build is stopped: in the stages, while the tree is packed, while the disk is written.
 DELAYS = (0.8, 1.5, 2.5, 3.5, 5.0)

@@ -20,7 +20,7 @@ import pytest
 from tests.tool import Tool
 from tests.vm.guest import PATIENCE, wait
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 @contextmanager

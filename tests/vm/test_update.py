@@ -22,7 +22,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.tool import OUTPUT, ROOT, Tool
 from tests.vm.guest import PATIENCE, Guest, guest, wait
 
-pytestmark = [pytest.mark.vm, pytest.mark.browser]
+pytestmark = [pytest.mark.vm, pytest.mark.browser, pytest.mark.long]
 
 RECIPE = ROOT / "tests/vm/recipes/update"
 PASSWORD = "tobak-mirun-depol"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ovenbird.build.bake import IMAGE_KINDS
 from ovenbird.build.engine import Engine
-from ovenbird.build.store import Store, folder_size
+from ovenbird.build.store import StepRecord, Store, folder_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,21 @@ def store_size(store: Store) -> dict[str, int]:
     return {**sizes, "all": sum(sizes.values())}
 
 
-def _tree_size(store: Store) -> int:
-    """What the trees take: each step counts what it added to the one before."""
-    bases = {record.key: record.size for record, _ in store.records() if record.kind in IMAGE_KINDS}
-    added = 0
-    for record, _ in store.records():
+def _own_size(records: Collection[StepRecord]) -> dict[str, int]:
+    """What each step takes by itself (bytes, by key): a tree counts what it added to the one before."""
+    trees = {record.key: record.size for record in records if record.kind in IMAGE_KINDS}
+    own = {record.key: record.size for record in records}
+    for record in records:
         if record.kind in IMAGE_KINDS:
             parent = record.inputs.get("parent") or record.inputs.get("base") or ""
-            added += max(0, record.size - bases.get(parent, 0))
-    return added
+            own[record.key] = max(0, record.size - trees.get(parent, 0))
+    return own
+
+
+def _tree_size(store: Store) -> int:
+    records = [record for record, _ in store.records()]
+    own = _own_size(records)
+    return sum(own[record.key] for record in records if record.kind in IMAGE_KINDS)
 
 
 def _packages(store: Store) -> list[Path]:
@@ -62,19 +68,20 @@ def keep_within(
             return Freed()
         excess = sizes["all"] - limit
         freed = Freed()
+        own = _own_size([record for record, _ in store.records()])
         candidates = [(used, record) for record, used in store.records() if record.key not in spare]
         for _, record in sorted(candidates, key=lambda pair: pair[0]):
-            if freed.size >= excess:
+            if limit and freed.size >= excess:
                 return freed
             if record.kind in IMAGE_KINDS:
                 engine.remove([record.key])
             store.forget(record)
-            freed = Freed(freed.steps + 1, freed.packages, freed.size + record.size)
+            freed = Freed(freed.steps + 1, freed.packages, freed.size + own[record.key])
         if not packages:
             return freed
         newest = time.time() - (3600 if spare else 0)  # Those of the build that has just ended stay.
         for file in sorted(_packages(store), key=lambda file: file.stat().st_mtime):
-            if freed.size >= excess or file.stat().st_mtime > newest:
+            if (limit and freed.size >= excess) or file.stat().st_mtime > newest:
                 return freed
             size = file.stat().st_size
             file.unlink(missing_ok=True)
