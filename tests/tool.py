@@ -44,9 +44,9 @@ class Tool:
         return {**os.environ, "OVENBIRD_CACHE": str(self.cache), **(more or {})}
 
     def start(self, *words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the program in a session of its own."""
+        """Start the program in a session of its own. Tests in a shell's background ignore Ctrl-C; the program must not."""
         return subprocess.Popen(
-            [*self.program, *(str(word) for word in words)],
+            ["env", "--default-signal=INT", *self.program, *(str(word) for word in words)],
             env=self.environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
