@@ -44,7 +44,7 @@ class Tool:
         return {**os.environ, "OVENBIRD_CACHE": str(self.cache), **(more or {})}
 
     def start(self, *words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the program in a session of its own, open to Ctrl-C even where the tests run in a shell's background."""
+        """Start the program in a session of its own, open to Ctrl-C even where the tests themselves are not."""
         return subprocess.Popen(
             ["env", "--default-signal=INT", *self.program, *(str(word) for word in words)],
             env=self.environment(env),
