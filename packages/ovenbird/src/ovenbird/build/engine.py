@@ -39,6 +39,8 @@ class Engine:
         folder.mkdir(parents=True, exist_ok=True)
         runroot = _runtime_folder() / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
         settings = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "storage"}"\nrunroot = "{runroot}"\n'
+        # Else a bind mount of the storage on itself would stay behind, and no `rm` could take the cache folder away.
+        settings += '[storage.options.overlay]\nskip_mount_home = "true"\n'
         for name, content in (("storage.conf", settings), ("policy.json", POLICY)):
             if not (folder / name).exists() or (folder / name).read_text() != content:
                 write_atomically(folder / name, content.encode())
