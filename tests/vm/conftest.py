@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ovenbird.vm.machine import copy_sparse
+from ovenbird.files import copy_sparse
 from tests.tool import OUTPUT, ROOT, Tool
 from tests.vm.guest import Guest, guest
 from tests.vm.trial import Image, Patient, make_patient

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ovenbird.boards import board
+from ovenbird.files import copy_sparse
 from ovenbird.image.boot import write_boot
 from ovenbird.run import run
 from ovenbird.vm.accelerator import Accelerator
 from ovenbird.vm.command import Boot, Settings
-from ovenbird.vm.machine import Machine, copy_sparse
+from ovenbird.vm.machine import Machine
 from ovenbird_device.format import fat, gpt, selector
 from ovenbird_device.format.selector import Slot, State
 

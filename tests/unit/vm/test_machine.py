@@ -9,11 +9,12 @@ import pytest
 
 from ovenbird.boards import VirtualMachine, board
 from ovenbird.errors import UsageError
+from ovenbird.files import copy_sparse
 from ovenbird.run import run
 from ovenbird.vm import accelerator
 from ovenbird.vm.accelerator import Accelerator
 from ovenbird.vm.command import Boot, Settings
-from ovenbird.vm.machine import Machine, MachineError, copy_sparse
+from ovenbird.vm.machine import Machine, MachineError
 from ovenbird.vm.running import last_line
 
 VIRTUAL: VirtualMachine = board("vm").virtual

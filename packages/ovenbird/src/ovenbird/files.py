@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,8 @@ from typing import BinaryIO
 # Read once: asking for it means setting it, which other threads would see.
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
+
+FICLONE = 0x40049409  # linux/fs.h: share another file's blocks
 
 
 def sha256_of(file: Path) -> str:
@@ -31,8 +33,7 @@ def sha256_of_sparse(file: Path) -> str:
     with file.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         place = 0
-        while place < size:
-            begin, end = _next_data(stream.fileno(), place, size)
+        for begin, end in (*data_ranges(stream.fileno()), (size, size)):
             while place < begin:
                 piece = min(begin - place, len(zeros))
                 digest.update(zeros[:piece])
@@ -47,13 +48,45 @@ def sha256_of_sparse(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _next_data(number: int, place: int, size: int) -> tuple[int, int]:
-    """Where the next bytes that are no hole begin and end."""
+def data_ranges(number: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of an open file that are no holes begin and end, in bytes and in order."""
+    place, size = 0, os.fstat(number).st_size
+    while place < size:
+        try:
+            begin = os.lseek(number, place, os.SEEK_DATA)
+        except OSError:
+            return  # ENXIO: only a hole is left.
+        place = os.lseek(number, begin, os.SEEK_HOLE)
+        yield begin, place
+
+
+def copy_into(source: Path, target: int, offset: int = 0) -> None:
+    """Copy the parts of a file that are no holes to `offset` (bytes) of the open file `target`."""
+    with source.open("rb") as stream:
+        for begin, end in data_ranges(stream.fileno()):
+            while begin < end:
+                begin += _copy_some(stream.fileno(), begin, target, offset + begin, end - begin)
+
+
+def _copy_some(source: int, at: int, target: int, to: int, size: int) -> int:
     try:
-        begin = os.lseek(number, place, os.SEEK_DATA)
-    except OSError:
-        return size, size  # ENXIO: only a hole is left.
-    return begin, os.lseek(number, begin, os.SEEK_HOLE)
+        copied = os.copy_file_range(source, target, size, at, to)
+    except OSError:  # Across file systems, or one that cannot: the plain way.
+        copied = os.pwrite(target, os.pread(source, min(size, 1 << 20), at), to)
+    if not copied:
+        raise OSError("a file became shorter while it was copied")
+    return copied
+
+
+def copy_sparse(source: Path, target: Path, size: int | None = None) -> None:
+    """Copy a file with its holes, by sharing its blocks where the file system can; then give it `size` bytes."""
+    with replacing(target) as beside, beside.open("wb") as writing:
+        try:
+            with source.open("rb") as reading:
+                fcntl.ioctl(writing, FICLONE, reading.fileno())
+        except OSError:  # Another file system, or one that shares nothing.
+            copy_into(source, writing.fileno())
+        writing.truncate(source.stat().st_size if size is None else size)
 
 
 @contextmanager

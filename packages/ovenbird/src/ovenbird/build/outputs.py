@@ -7,20 +7,16 @@ folder whose manifest names a disk holds that disk.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from ovenbird.build.plan import Plan
 from ovenbird.build.tree import image_facts
-from ovenbird.files import replacing, undisturbed, write_atomically
+from ovenbird.files import copy_sparse, replacing, undisturbed, write_atomically
 from ovenbird.image.packages import read_packages
 from ovenbird_device.format import FormatError
 from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
-
-FICLONE = 0x40049409  # linux/fs.h: share another file's blocks
 
 
 def is_current(out: Path, plan: Plan) -> Manifest | None:
@@ -68,7 +64,7 @@ def publish(
     )
     with ExitStack() as stack:
         for name, file in files.items():
-            copy(file, stack.enter_context(replacing(out / name)))
+            copy_sparse(file, stack.enter_context(replacing(out / name)))
         copies = stack.pop_all()
     gone = _former(out) - files.keys()
     with undisturbed():
@@ -88,27 +84,3 @@ def _former(out: Path) -> set[str]:
     except (FileNotFoundError, FormatError):
         return set()
     return {name for name in names if Path(name).name == name}
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a file with its holes: by sharing blocks where the file system can, else only what was written."""
-    with source.open("rb") as reading, target.open("wb") as writing:
-        try:
-            fcntl.ioctl(writing, FICLONE, reading.fileno())
-            return
-        except OSError:
-            pass  # Another file system, or one that shares nothing: copy.
-        size = os.fstat(reading.fileno()).st_size
-        writing.truncate(size)
-        place = 0
-        while place < size:
-            try:
-                begin = os.lseek(reading.fileno(), place, os.SEEK_DATA)
-            except OSError:
-                break  # Only a hole is left.
-            end = os.lseek(reading.fileno(), begin, os.SEEK_HOLE)
-            os.lseek(reading.fileno(), begin, os.SEEK_SET)
-            os.lseek(writing.fileno(), begin, os.SEEK_SET)
-            while begin < end:
-                begin += os.sendfile(writing.fileno(), reading.fileno(), None, end - begin)
-            place = end

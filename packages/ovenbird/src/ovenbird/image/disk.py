@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovenbird.errors import ImageError
+from ovenbird.files import copy_into
 from ovenbird.image.grub import BiosCode
 from ovenbird.image.layout import MIB, Layout, identifier
 from ovenbird.run import run
@@ -129,7 +130,7 @@ def write_disk(
             length = file.stat().st_size
             if length > partition.size:
                 raise ImageError(f"{file.name} ({length} bytes) is larger than {name} ({partition.size} bytes)")
-            _copy(file, disk.fileno(), partition.offset)
+            copy_into(file, disk.fileno(), partition.offset)
             ranges += (fat.Extent(partition.offset + extent.offset, extent.size) for extent in used)
         ranges += (fat.Extent(layout.partition(name).offset, MIB) for name in ("boot-b", "root-b"))
     return DiskMap(out, layout.size, _blocks(ranges, layout.size))
@@ -138,32 +139,6 @@ def write_disk(
 def _used_fat(file: Path) -> list[fat.Extent]:
     with file.open("rb") as stream:
         return fat.Volume(lambda offset, size: os.pread(stream.fileno(), size, offset)).used()
-
-
-def _copy(source: Path, target: int, offset: int) -> None:
-    """Copy the parts of `source` that are no holes to `offset` of the open file `target`."""
-    with source.open("rb") as stream:
-        number = stream.fileno()
-        end = os.fstat(number).st_size
-        place = 0
-        while place < end:
-            try:
-                start = os.lseek(number, place, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole is left.
-                return
-            place = os.lseek(number, start, os.SEEK_HOLE)
-            while start < place:
-                start += _copy_some(number, start, target, offset + start, place - start)
-
-
-def _copy_some(source: int, at: int, target: int, to: int, size: int) -> int:
-    try:
-        copied = os.copy_file_range(source, target, size, at, to)
-    except OSError:  # Across file systems, or one that cannot: the plain way.
-        copied = os.pwrite(target, os.pread(source, min(size, MIB), at), to)
-    if not copied:
-        raise ImageError("a part of the image became shorter while it was copied")
-    return copied
 
 
 def _blocks(extents: Iterable[fat.Extent], size: int) -> tuple[tuple[int, int], ...]:

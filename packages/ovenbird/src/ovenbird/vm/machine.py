@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from ovenbird.errors import OvenbirdError, UsageError
+from ovenbird.files import copy_sparse
 from ovenbird.run import run, spawn
 from ovenbird.vm import accelerator
 from ovenbird.vm.accelerator import Accelerator
@@ -287,15 +288,3 @@ def _drain(line: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while line.recv(4096):
             pass
-
-
-def copy_sparse(source: Path, target: Path, size: int | None = None) -> None:
-    """Copy a file with its holes, by sharing its blocks where the file system can; then give it `size` bytes."""
-    beside = target.with_name(f".{target.name}.new")
-    try:
-        run(["cp", "--sparse=always", "--reflink=auto", source, beside])
-        if size is not None:
-            os.truncate(beside, size)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
