@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ovenbird.base.apt import Index
@@ -30,6 +30,29 @@ APART = (
 def base_packages(base: Base, more: Sequence[str]) -> list[str]:
     """What apt is asked to install into an empty tree: the start, then the recipe's and the stages' packages."""
     return [*START, *dict.fromkeys(sorted([*base.packages, *more]))]
+
+
+# Manual pages keep their folders until the last stage: programs that a package registers may put links there.
+DOCUMENTATION = (
+    "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright*",
+    "path-exclude=/usr/share/man/*", "path-include=/usr/share/man/man?",
+    *(f"path-exclude=/usr/share/{name}/*" for name in ("bug", "doc-base", "groff", "info", "lintian", "linda")),
+)  # fmt: skip
+
+
+def filters(cleanup: Mapping[str, str]) -> str:
+    """What dpkg is told not to unpack (dpkg(1), --path-exclude), by the `arguments` of the stage `cleanup`.
+
+    What would be removed in the end is not unpacked in the first place, here and in every stage.
+    """
+    lines: list[str] = []
+    if cleanup.get("docs") != "true":
+        lines += DOCUMENTATION
+    languages = cleanup.get("locales", "").split()
+    if "all" not in languages:
+        kept = ("locale.alias", *(f"{language}/*" for language in languages))
+        lines += ["path-exclude=/usr/share/locale/*", *(f"path-include=/usr/share/locale/{name}" for name in kept)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def newest_change(archives: Path) -> int:
@@ -56,12 +79,13 @@ def bake_base(
     archives: Path,
     epoch: int,
     preseed: Sequence[Path],
+    filters: str = "",
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     """Write the tree as a tar to `out`. `archives` holds the files of every resolved package; the tree grows in
     `scratch`, which is empty again in the end.
 
-    Raises CommandError with mmdebstrap's last lines.
+    `filters` are lines for dpkg's configuration, see `filters`. Raises CommandError with mmdebstrap's last lines.
     """
     include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
     command: list[str | Path] = [
@@ -82,6 +106,8 @@ def bake_base(
             f"--essential-hook=upload {shlex.quote(str(file))} /tmp/preseed-{number}",
             f'--essential-hook=chroot "$1" debconf-set-selections /tmp/preseed-{number}; rm "$1"/tmp/preseed-{number}',
         ]
+    if filters:
+        command.append(f"--extract-hook={_heed(filters)}")
     if include:
         command.append(f"--include={include}")
     command += [
@@ -103,6 +129,21 @@ def _link(folder: Path, target: str) -> str:
     """A shell command that puts a folder's content below the new tree."""
     words = f'{shlex.quote(str(folder))}/. "$1"/{target}/'
     return f"cp -al {words} 2>/dev/null || cp -a {words}"
+
+
+def _heed(filters: str) -> str:
+    """A shell command that gives dpkg its filters and applies them to the start, which dpkg has not unpacked.
+
+    dpkg's patterns and those of find(1) are the same: a `*` matches a `/` too.
+    """
+    globs: dict[str, list[str]] = {"path-exclude": [], "path-include": []}
+    for line in filters.splitlines():
+        option, _, glob = line.partition("=")
+        globs[option].append(shlex.quote(f".{glob}"))
+    excluded = " -o ".join(f"-path {glob}" for glob in globs["path-exclude"])
+    included = " ".join(f"! -path {glob}" for glob in globs["path-include"])
+    remove = f"find ./usr/share \\( {excluded} \\) {included} -type f -delete"
+    return f'cd "$1" && printf %s {shlex.quote(filters)} >etc/dpkg/dpkg.cfg.d/ovenbird && {remove}'
 
 
 def _source(entry: str) -> str:

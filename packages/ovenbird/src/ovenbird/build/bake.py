@@ -138,6 +138,7 @@ class Baker:
                     archives=archives,
                     epoch=epoch,
                     preseed=base.preseed,
+                    filters=plan.filters,
                     on_line=shown.line,
                 )
             making.facts["epoch"] = str(epoch)

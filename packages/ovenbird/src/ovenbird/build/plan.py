@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ovenbird.base.apt import Index, Package
-from ovenbird.base.debian import base_packages
+from ovenbird.base.debian import base_packages, filters
 from ovenbird.base.sources import source_lines
 from ovenbird.boards import Board, board
 from ovenbird.build import device, kernel, tree
@@ -86,6 +86,11 @@ class Plan:
     def step(self, name: str) -> Step:
         """The step of this name."""
         return next(step for step in self.steps if step.name == name)
+
+    @property
+    def filters(self) -> str:
+        """What dpkg is told not to unpack: what the last stage would remove."""
+        return filters(self.loaded.stages[-1].arguments)
 
     def stage_steps(self) -> list[tuple[Stage, Step]]:
         """Each stage of the recipe with its step."""
@@ -170,6 +175,7 @@ def _steps(
             "architecture": machine.architecture,
             "sources": text_digest("\n".join(index.sources)),
             **package_inputs(packages),
+            "filters": " ".join(filters(loaded.stages[-1].arguments).split()),
             **{f"preseed {file.name}": file_digest(file) for file in recipe.base.preseed},
             **tools.inputs("mmdebstrap"),
         },

@@ -28,6 +28,8 @@ rm -f /var/lib/dpkg/*-old /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache
     /var/lib/dpkg/triggers/Lock /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- \
     /etc/.pwd.lock /root/.bash_history /root/.wget-hsts
 rm -rf /root/.cache /var/cache/debconf/tmp.ci /var/lib/apt/lists/auxfiles
+# What makes a build quick and is wrong on a device: dpkg that syncs nothing, apt that drops no rights.
+rm -f /etc/dpkg/dpkg.cfg.d/99mmdebstrap /etc/apt/apt.conf.d/99mmdebstrap
 for folder in /tmp /var/tmp; do
     find "$folder" -mindepth 1 -delete 2> /dev/null || true
 done
