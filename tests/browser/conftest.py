@@ -109,7 +109,7 @@ def device(tmp_path: Path) -> Iterator[Device]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for a file's tests. It must be gone before other files are run: its event loop runs in this thread."""
+    """One browser for a file; gone before the next one is run, as its event loop runs in this thread."""
     OUTPUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
