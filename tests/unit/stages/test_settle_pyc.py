@@ -8,18 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ovenbird.recipe.stage import STOCK
 
 SCRIPT = STOCK / "cleanup" / "settle_pyc.py"
 
 
-def compiled(folder: Path, text: str = "answer = 42\n", time: int = 1_700_000_000) -> Path:
-    """A module and its compiled file of the kind that names the source's time."""
+MODE = py_compile.PycInvalidationMode
+
+
+def compiled(folder: Path, text: str = "answer = 42\n", time: int = 1_700_000_000, mode: MODE = MODE.TIMESTAMP) -> Path:
+    """A module and its compiled file, by default of the kind that names the source's time."""
     folder.mkdir(exist_ok=True)
     source = folder / "module.py"
     source.write_text(text)
     os.utime(source, (time, time))
-    made = py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)
+    made = py_compile.compile(str(source), invalidation_mode=mode)
     assert made
     return Path(made)
 
@@ -43,9 +48,11 @@ def test_the_time_of_the_source_leaves_no_trace(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
-def test_python_uses_it_whatever_the_time_of_the_source_becomes(tmp_path: Path) -> None:
-    file = compiled(tmp_path)
+@pytest.mark.parametrize("mode", [MODE.TIMESTAMP, MODE.CHECKED_HASH])
+def test_python_uses_it_and_does_not_read_the_source(tmp_path: Path, mode: MODE) -> None:
+    file = compiled(tmp_path, mode=mode)
     settle(tmp_path)
+    assert file.read_bytes()[4:8] == b"\1\0\0\0"
     os.utime(tmp_path / "module.py", (1, 1))
     before = file.read_bytes()
     code = "import module; print(module.answer, module.__cached__)"
@@ -55,8 +62,9 @@ def test_python_uses_it_whatever_the_time_of_the_source_becomes(tmp_path: Path) 
     assert file.read_bytes() == before
 
 
-def test_one_that_does_not_fit_its_source_is_removed(tmp_path: Path) -> None:
-    stale = compiled(tmp_path / "stale")
+@pytest.mark.parametrize("mode", [MODE.TIMESTAMP, MODE.CHECKED_HASH])
+def test_one_that_does_not_fit_its_source_is_removed(tmp_path: Path, mode: MODE) -> None:
+    stale = compiled(tmp_path / "stale", mode=mode)
     (tmp_path / "stale" / "module.py").write_text("answer = 1\n")
     orphan = compiled(tmp_path / "orphan")
     (tmp_path / "orphan" / "module.py").unlink()

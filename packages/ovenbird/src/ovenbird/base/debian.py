@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ovenbird.base.apt import Index
 from ovenbird.recipe.model import Base
+from ovenbird.recipe.stage import CLEANUP, STOCK
 from ovenbird.run import run
 
 # The priority "required" and apt: the smallest Debian in which packages can be configured.
@@ -25,6 +26,9 @@ APART = (
     *(() if os.geteuid() == 0 else ("buildah", "unshare", "--")),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
 )
+
+# What makes compiled Python files independent of times.
+SETTLE = STOCK / CLEANUP / "settle_pyc.py"
 
 
 def base_packages(base: Base, more: Sequence[str]) -> list[str]:
@@ -108,6 +112,9 @@ def bake_base(
         ]
     if filters:
         command.append(f"--extract-hook={_heed(filters)}")
+    # Here it costs little; the last stage would have to copy every file up first, at each change of the recipe.
+    settle = f'chroot "$1" /usr/bin/python3 -I -S -B - /usr <{shlex.quote(str(SETTLE))}'
+    command.append(f'--customize-hook=[ ! -x "$1"/usr/bin/python3 ] || {settle}')
     if include:
         command.append(f"--include={include}")
     command += [

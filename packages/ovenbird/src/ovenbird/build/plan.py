@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ovenbird.base.apt import Index, Package
-from ovenbird.base.debian import base_packages, filters
+from ovenbird.base.debian import SETTLE, base_packages, filters
 from ovenbird.base.sources import source_lines
 from ovenbird.boards import Board, board
 from ovenbird.build import device, kernel, tree
@@ -175,6 +175,7 @@ def _steps(
             "architecture": machine.architecture,
             "sources": text_digest("\n".join(index.sources)),
             **package_inputs(packages),
+            "settle_pyc": file_digest(SETTLE),
             "filters": " ".join(filters(loaded.stages[-1].arguments).split()),
             **{f"preseed {file.name}": file_digest(file) for file in recipe.base.preseed},
             **tools.inputs("mmdebstrap"),

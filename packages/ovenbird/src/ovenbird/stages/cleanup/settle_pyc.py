@@ -1,9 +1,10 @@
 """Makes compiled Python files independent of file times, inside the tree of an image.
 
 A .pyc file names the time of its source. Times in an image are clamped, so Python would find every one of them stale,
-and on a read-only system compile the source again at each start. Python has a second kind (PEP 552) that names a hash
-of the source and is not checked: only the 16 bytes of the header change. One whose source has changed or gone is
-removed.
+and on a read-only system compile the source again at each start. Python has another kind (PEP 552) that names a hash
+of the source and is not checked: only the 16 bytes of the header change. The third kind, which Python writes where
+SOURCE_DATE_EPOCH is set, names a hash too but is checked: a device would read every source at each start. One whose
+source has changed or gone is removed.
 
     settle_pyc.py FOLDER...
 """
@@ -13,32 +14,33 @@ from importlib.util import MAGIC_NUMBER, source_from_cache, source_hash
 from pathlib import Path
 
 HEADER = 16
-UNCHECKED_HASH = (1).to_bytes(4, "little")
-BY_TIME = (0).to_bytes(4, "little")
+BY_TIME, UNCHECKED_HASH, CHECKED_HASH = ((kind).to_bytes(4, "little") for kind in (0, 1, 3))
 
 
 def settle(compiled: Path) -> None:
     """Turn one file's header into the unchecked kind, or remove the file if it does not fit its source."""
     with compiled.open("r+b") as file:
         header = file.read(HEADER)
-        if len(header) < HEADER or header[:4] != MAGIC_NUMBER or header[4:8] != BY_TIME:
+        kind = header[4:8]
+        if len(header) < HEADER or header[:4] != MAGIC_NUMBER or kind not in (BY_TIME, CHECKED_HASH):
             return
         try:
             source = Path(source_from_cache(str(compiled)))
         except ValueError:
             return
         try:
+            content = source.read_bytes()
             status = source.stat()
-            fits = header[8:] == b"".join(
-                (value & 0xFFFFFFFF).to_bytes(4, "little") for value in (int(status.st_mtime), status.st_size)
-            )
         except FileNotFoundError:
-            fits = False
-        if fits:
-            file.seek(0)
-            file.write(MAGIC_NUMBER + UNCHECKED_HASH + source_hash(source.read_bytes()))
+            compiled.unlink()
             return
-    compiled.unlink()
+        digest = source_hash(content)
+        stamp = b"".join((value & 0xFFFFFFFF).to_bytes(4, "little") for value in (int(status.st_mtime), status.st_size))
+        if header[8:] != (stamp if kind == BY_TIME else digest):
+            compiled.unlink()
+            return
+        file.seek(0)
+        file.write(MAGIC_NUMBER + UNCHECKED_HASH + digest)
 
 
 def main(folders: list[str]) -> None:
