@@ -5,8 +5,10 @@ One list serves `ovenbird doctor`, the errors for a missing program, and the pro
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,18 @@ def packages() -> list[str]:
 def find_tool(tool: str) -> str | None:
     """Where a program is; looks into the system's administration folders too, which users often lack in PATH."""
     return shutil.which(tool) or shutil.which(tool, path="/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def spare_memory() -> int:
+    """Bytes of memory that may be used without pushing anything out: what the kernel and our control groups leave."""
+    available = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    spare = int(available[1]) * 1024 if available else 0
+    group = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
+    for folder in (Path(f"/sys/fs/cgroup{group}"), *Path(f"/sys/fs/cgroup{group}").parents):
+        with contextlib.suppress(OSError, ValueError):  # No limit is written as "max".
+            limit = int((folder / "memory.max").read_text())
+            spare = min(spare, limit - int((folder / "memory.current").read_text()))
+    return max(0, spare)
 
 
 def examine() -> list[Finding]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ovenbird.base.apt import Index
+from ovenbird.host import spare_memory
 from ovenbird.recipe.model import Base
 from ovenbird.recipe.stage import CLEANUP, STOCK
 from ovenbird.run import run
@@ -26,6 +27,12 @@ APART = (
     *(() if os.geteuid() == 0 else ("buildah", "unshare", "--")),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
 )
+
+# Thousands of small files are written and soon thrown away; a file system on disk takes a quarter longer for that, and
+# slows down for what comes next. Where it cannot be mounted, the disk does.
+IN_MEMORY = 'mount -t tmpfs -o size=100%,mode=0755 ovenbird "$TMPDIR" 2>/dev/null || :'
+TREE = 12
+"""How many times as large as its compressed packages a tree may be at most while it is made, apt's caches included."""
 
 # What makes compiled Python files independent of times.
 SETTLE = STOCK / CLEANUP / "settle_pyc.py"
@@ -91,9 +98,11 @@ def bake_base(
 
     `filters` are lines for dpkg's configuration, see `filters`. Raises CommandError with mmdebstrap's last lines.
     """
+    size = TREE * sum(file.stat().st_size for file in archives.glob("*.deb"))
+    in_memory = ("sh", "-c", f'{IN_MEMORY}; exec "$@"', "sh") if spare_memory() > 2 * size else ()
     include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
     command: list[str | Path] = [
-        *APART, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
+        *APART, *in_memory, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
         f"--architectures={index.architecture}",
         "--skip=update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
         "--setup-hook=mkdir -p \"$1\"/var/lib/apt/lists \"$1\"/var/cache/apt/archives",
@@ -118,8 +127,8 @@ def bake_base(
     if include:
         command.append(f"--include={include}")
     command += [
-        # Both are kept outside, and lent to stages that use apt; what is left besides is cleaned by the last stage.
-        '--customize-hook=find "$1"/var/cache/apt/archives "$1"/var/lib/apt/lists -mindepth 1 -delete',
+        # Lists and packages are kept outside, and lent to stages that use apt; its caches of 90 MB are made of them.
+        '--customize-hook=find "$1"/var/cache/apt "$1"/var/lib/apt/lists -mindepth 1 ! -name archives -delete',
         base.release,
         out,
         *(_source(line) for line in index.sources),
