@@ -19,27 +19,26 @@ BY_TIME, UNCHECKED_HASH, CHECKED_HASH = ((kind).to_bytes(4, "little") for kind i
 
 def settle(compiled: Path) -> None:
     """Turn one file's header into the unchecked kind, or remove the file if it does not fit its source."""
-    with compiled.open("r+b") as file:
+    with compiled.open("rb") as file:  # Not for writing: in a layer that alone would copy the file.
         header = file.read(HEADER)
-        kind = header[4:8]
-        if len(header) < HEADER or header[:4] != MAGIC_NUMBER or kind not in (BY_TIME, CHECKED_HASH):
-            return
-        try:
-            source = Path(source_from_cache(str(compiled)))
-        except ValueError:
-            return
-        try:
-            content = source.read_bytes()
-            status = source.stat()
-        except FileNotFoundError:
-            compiled.unlink()
-            return
-        digest = source_hash(content)
-        stamp = b"".join((value & 0xFFFFFFFF).to_bytes(4, "little") for value in (int(status.st_mtime), status.st_size))
-        if header[8:] != (stamp if kind == BY_TIME else digest):
-            compiled.unlink()
-            return
-        file.seek(0)
+    kind = header[4:8]
+    if len(header) < HEADER or header[:4] != MAGIC_NUMBER or kind not in (BY_TIME, CHECKED_HASH):
+        return
+    try:
+        source = Path(source_from_cache(str(compiled)))
+    except ValueError:
+        return
+    try:
+        digest = source_hash(source.read_bytes())
+        status = source.stat()
+    except FileNotFoundError:
+        compiled.unlink()
+        return
+    stamp = b"".join((value & 0xFFFFFFFF).to_bytes(4, "little") for value in (int(status.st_mtime), status.st_size))
+    if header[8:] != (stamp if kind == BY_TIME else digest):
+        compiled.unlink()
+        return
+    with compiled.open("r+b") as file:
         file.write(MAGIC_NUMBER + UNCHECKED_HASH + digest)
 
 
