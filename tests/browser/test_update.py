@@ -19,7 +19,7 @@ from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, Owner, lab
 from .conftest import OUTPUT
 from .test_overview import CONTRAST, SIZES, sign_in
 
-pytestmark = [pytest.mark.browser, pytest.mark.long]
+pytestmark = pytest.mark.browser
 
 Scheme = Literal["light", "dark"]
 LOOKS = [("phone", "light"), ("phone", "dark"), ("desktop", "light"), ("desktop", "dark")]

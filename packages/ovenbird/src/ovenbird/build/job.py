@@ -109,14 +109,18 @@ def build(request: Request, progress: Progress) -> Result:
     store, engine = Store(cache), Engine.at(cache)
     _sweep(store, engine)
     baker = Baker(plan, store, engine, progress)
-    # The store stays in use from the first step to the last copy: a clean-up must not come between.
-    with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
-        signed = () if isinstance(plan.signing, Absence) else ("bundle",)
-        baker.bake("disk", "root", "boot", "initrd", "kernel", *signed)
-        with progress.step("outputs"):
-            kernel, epoch, packages = baker.facts()
-            files, digests = baker.outputs(), baker.digests()
-            manifest = publish(out, plan, files, digests, kernel=kernel, epoch=epoch, packages=packages)
+    try:
+        # The store stays in use from the first step to the last copy: a clean-up must not come between.
+        with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
+            signed = () if isinstance(plan.signing, Absence) else ("bundle",)
+            baker.bake("disk", "root", "boot", "initrd", "kernel", *signed)
+            with progress.step("outputs"):
+                kernel, epoch, packages = baker.facts()
+                files, digests = baker.outputs(), baker.digests()
+                manifest = publish(out, plan, files, digests, kernel=kernel, epoch=epoch, packages=packages)
+    except KeyboardInterrupt:
+        _sweep(store, engine)  # buildah that is told to end may leave its container mounted.
+        raise
     remember(cache, plan)
     keep_within(store, engine, limit_from_environment(), spare={step.key for step in plan.steps})
     made = tuple((name, baker.records[name].took) for name in baker.made)
