@@ -36,7 +36,6 @@ def one_error(done: Done, code: int) -> str:
     return done.err[done.err.index("error: ") :]
 
 
-@pytest.mark.long  # With a third run of the tests beside it, its shell was once seen to print nothing.
 def test_a_stage_that_fails(tool: Tool, built: Project) -> None:
     built.stage(
         "broken", "COPY words /etc/words\nRUN cat /etc/words; echo on purpose >&2; false\n", {"words": b"hear\n"}
