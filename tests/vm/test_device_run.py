@@ -20,16 +20,15 @@ import pytest
 from tests.tool import Tool
 from tests.vm.guest import PATIENCE, wait
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = pytest.mark.vm
 
 
 @contextmanager
 def running(tool: Tool, folder: Path, *words: str | Path) -> Generator[pexpect.spawn[str]]:
     """`ovenbird run` at a terminal; its temporary files go to `folder`."""
-    program, *first = tool.program
     child: pexpect.spawn[str] = pexpect.spawn(
-        program,
-        [*first, "run", *map(str, words)],
+        "env",
+        ["--default-signal=INT", *tool.program, "run", *map(str, words)],  # Where the tests' own shell ignores Ctrl-C.
         env=tool.environment({"TMPDIR": str(folder), "TERM": "xterm"}),
         encoding="utf-8",
         timeout=PATIENCE,
