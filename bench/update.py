@@ -1,8 +1,8 @@
 """Updates beside the plain way and beside SWUpdate, in one guest: how fast a slot is filled, and how long it all takes.
 
-The plain way is `cat` of the images to the partitions, `sync`, and a SHA-256 over the same files: the least that has to be
-done. Ours additionally checks the signature, unpacks, reads back what it wrote, and arms the trial. Everything is read from
-the guest's own data partition, in turns, with empty caches.
+The plain way is `cat` of the images to the partitions, `sync`, and a SHA-256 over the same files: the least that has to
+be done. Ours additionally checks the signature, unpacks, reads back what it wrote, and arms the trial. Everything is
+read from the guest's own data partition, in turns, with empty caches.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.vm.guest import SSH, Guest, guest
+
 from bench.measure import OVENBIRD, ROOT, Report, median, timed
 from ovenbird.vm.network import ADDRESS
-from tests.vm.guest import SSH, Guest, guest
 
 ROUNDS = 3
 PASSWORD = "tobak-mirun-depol"
@@ -54,9 +55,9 @@ def measure() -> Report:
                 for way, script in ways.items():
                     seen[way].append(_timed_inside(device, script))
             size = sum((out / name).stat().st_size for name in ("boot.vfat", "root.squashfs")) / 1e6
-            for way, seconds in seen.items():
-                report.add(f"{way}: {size:.0f} MB", median(seconds))
-                report.add(f"{way}: throughput", size / median(seconds), "MB/s")
+            for way, times in seen.items():
+                report.add(f"{way}: {size:.0f} MB", median(times))
+                report.add(f"{way}: throughput", size / median(times), "MB/s")
             pairs = list(zip(seen["ours"], seen["cat, sync, sha256sum"], strict=True))
             report.add("plain way's throughput / ours", median([a / b for a, b in pairs]), "times", 1 / 0.8)
             beside = zip(seen["ours"], seen["swupdate"], strict=True)
@@ -98,7 +99,7 @@ def _timed_inside(device: Guest, script: str) -> float:
 def _whole_update(device: Guest, bundle: Path, environment: dict[str, str]) -> dict[str, float]:
     """The phases of `ovenbird update`, from the first byte to the commit."""
     target = f"http://ovenbird:{PASSWORD}@{ADDRESS}:{device.machine.port(80)}/"
-    command = [OVENBIRD, "update", target, "--bundle", bundle, "--force", "--json"]
+    command = [str(OVENBIRD), "update", target, "--bundle", str(bundle), "--force", "--json"]
     done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=False)
     (outcome,) = json.loads(done.stdout)
     if outcome["state"] != "committed":

@@ -83,7 +83,9 @@ def broken_etc(patient: Patient, folder: Path) -> None:
 ROLLED = "rolled-back"
 SABOTAGES = {
     "kernel-panics": Sabotage(word("sabotage=panic"), r"Kernel panic|end Kernel panic"),
-    "kernel-hangs": Sabotage(word("sabotage=hang", "panic=0"), r"Kernel panic|end Kernel panic"),
+    "kernel-hangs": Sabotage(
+        word("sabotage=hang", "panic=0", "ovenbird.watchdog=30"), r"Kernel panic|end Kernel panic"
+    ),
     "garbage-kernel": Sabotage(garbage_kernel, r"b does not start"),
     "truncated-initrd": Sabotage(truncated_initrd, r"Kernel panic"),
     "corrupt-root": Sabotage(corrupt_root, r"it has other content"),
