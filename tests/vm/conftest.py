@@ -13,6 +13,7 @@ from ovenbird.files import copy_sparse
 from tests.tool import OUTPUT, ROOT, Tool
 from tests.vm.guest import Guest, guest
 from tests.vm.trial import Image, Patient, make_patient
+from tests.vm.updating import Images, build_images
 
 RECIPES = ROOT / "tests/vm/recipes"
 
@@ -51,6 +52,12 @@ def device(first_boot: Guest) -> Guest:
     if not first_boot.machine.running:
         first_boot.power_on()
     return first_boot
+
+
+@pytest.fixture(scope="session")
+def images(tool: Tool) -> Images:
+    """Four versions of one system."""
+    return build_images(tool)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,52 +17,13 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ovenbird.vm.network import ADDRESS, Forward, free_port
 from tests.browser.conftest import CHROMIUM, FLAGS
-from tests.tool import OUTPUT, ROOT, Tool
+from tests.tool import OUTPUT, Tool
 from tests.vm.guest import PATIENCE, Guest, guest, wait
+from tests.vm.updating import PASSWORD, Images
 
 pytestmark = [pytest.mark.vm, pytest.mark.browser, pytest.mark.long]
 
-RECIPE = ROOT / "tests/vm/recipes/update"
-PASSWORD = "tobak-mirun-depol"
 SLOW = PATIENCE * 1000
-VERSIONS = {"1.0.0": "good", "1.1.0": "good", "1.2.0": "bad", "1.3.0": "good"}
-
-
-@dataclass(frozen=True)
-class Images:
-    """The builds of all versions."""
-
-    folder: Path
-    environment: Mapping[str, str]
-
-    def out(self, version: str) -> Path:
-        """The outputs of a version."""
-        return self.folder / version / "out"
-
-    def bundle(self, version: str) -> Path:
-        """Its bundle."""
-        return self.out(version) / "updating.swu"
-
-
-@pytest.fixture(scope="module")
-def images(tool: Tool) -> Images:
-    """Each version from a copy of the recipe, built and signed by the installed program. Kept between runs."""
-    folder = OUTPUT / "update"
-    environment = {"OVENBIRD_KEYS": str(folder / "keys"), "XDG_CONFIG_HOME": str(folder / "config")}
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "keys/updates.key").is_file():
-        done = tool.run("keys", "new", "--to", folder / "certificate", env=environment)
-        assert done.code == 0, done.err
-    for version, mark in VERSIONS.items():
-        copy = folder / version
-        shutil.copytree(RECIPE, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("out"))
-        recipe = copy / "ovenbird.toml"
-        recipe.write_text(recipe.read_text().replace('"1.0.0"', f'"{version}"'))
-        (copy / "stages/mark/mark").write_text(f"{mark}\n")
-        (copy / "keys").mkdir(exist_ok=True)
-        shutil.copy(folder / "certificate/updates.pem", copy / "keys/updates.pem")
-        tool.build(copy, "--bundle", env=environment)
-    return Images(folder, environment)
 
 
 @pytest.fixture(scope="module")
