@@ -167,17 +167,18 @@ def test_a_source_without_its_key_is_refused(tool: Tool, project: Project, archi
     assert "NO_PUBKEY" in done.err or "not signed" in done.err
 
 
-def test_components_and_mirror_reach_the_sources(tool: Tool, project: Project) -> None:
-    project.add('[base]\nmirror = "http://127.0.0.1:9/debian"\ncomponents = ["main", "contrib"]')
+def test_components_and_mirrors_reach_the_sources(tool: Tool, project: Project) -> None:
+    """Security updates have an archive of their own, which a mirror of the distribution does not carry."""
+    own = 'mirror = "http://127.0.0.1:9/debian"\nsecurity_mirror = "http://127.0.0.1:9/security"'
+    project.add(f'[base]\n{own}\ncomponents = ["main", "contrib"]')
     done = tool.run("build", project.recipe)
     assert done.code == 4
     assert "127.0.0.1:9" in done.err
-    [sources] = [
-        file
+    [text] = [
+        text
         for file in (tool.cache / "index").glob("*/sources.list")
-        if "127.0.0.1:9/debian trixie main contrib" in file.read_text()
+        if "127.0.0.1:9/debian trixie main contrib" in (text := file.read_text())
     ]
-    # Security updates have an archive of their own, which a mirror of the distribution does not carry.
-    lines = [line for line in sources.read_text().splitlines() if "-security" not in line]
-    assert len(lines) >= 2
-    assert all("127.0.0.1:9" in line for line in lines)
+    places = {line.split()[2]: line.split()[1] for line in text.splitlines()}
+    assert places.pop("trixie-security") == "http://127.0.0.1:9/security"
+    assert places == dict.fromkeys(("trixie", "trixie-updates"), "http://127.0.0.1:9/debian")

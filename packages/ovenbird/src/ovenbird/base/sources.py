@@ -26,7 +26,7 @@ def source_lines(base: Base) -> tuple[str, ...]:
     for line in _mmdebstrap_lines(base.release):
         _, mirror, suite, *_ = line.split()
         if suite.endswith("-security"):
-            mirror = known.get(SECURITY_LABEL, mirror) if base.mirror is None else mirror
+            mirror = base.security_mirror or known.get(SECURITY_LABEL, mirror)
         else:
             mirror = base.mirror or known.get("Debian", mirror)
         lines.append(f"deb {mirror.rstrip('/')} {suite} {' '.join(base.components)}")

@@ -137,7 +137,7 @@ def _sources(loaded: LoadedRecipe, cache: Path, tools: Tools) -> tuple[str, ...]
         [
             tools.version("mmdebstrap"),
             *(f"{file} {file.stat().st_mtime_ns}" for file in host if file.exists()),
-            str(base.release), str(base.mirror), *base.components, *base.sources,
+            str(base.release), str(base.mirror), str(base.security_mirror), *base.components, *base.sources,
         ]
     )  # fmt: skip
     memory = cache / "sources" / text_digest(question)

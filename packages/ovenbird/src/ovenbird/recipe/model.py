@@ -94,9 +94,19 @@ class Base(Section, frozen=True, kw_only=True):
     mirror: Annotated[
         str | None,
         text(
-            "Package archive to take everything from. Without it, the one that mmdebstrap and this machine's apt know.",
+            "Package archive for the release and its updates. Without it, the one that this machine's apt or mmdebstrap"
+            " knows.",
             rules.mirror,
             example="https://mirror.example.org/debian",
+        ),
+    ] = None
+    security_mirror: Annotated[
+        str | None,
+        text(
+            "Package archive for security updates, which is another one. Without it, the one that this machine's apt or"
+            " mmdebstrap knows.",
+            rules.mirror,
+            example="https://mirror.example.org/debian-security",
         ),
     ] = None
     components: Annotated[
