@@ -116,6 +116,7 @@ def test_a_trial_that_never_comes_up(device: Lab, maker: Maker) -> None:
     def hangs(lab: Lab) -> None:
         for _ in range(3):
             lab.restart()
+        lab.health("good")
 
     with life(device, hangs):
         done = run("update", device.url, "--bundle", maker.bundle("1.1.0"), "--json", "--trial-only")

@@ -209,9 +209,9 @@ class Judge:
         except SlotsError as error:
             _print(f"the boot cannot be counted as a good one: {error}")
             return self._say("unhealthy", reason=str(error))
-        said = self._say("good")
         _print(f"slot {running} is up after {time.monotonic():.0f} s")
         self._notice_lost(running)
+        said = self._say("good")  # Last: whoever reads this knows that nothing more is written about the boot before.
         await self._note_network()
         return said
 

@@ -57,6 +57,16 @@ class Place:
     offset: int
 
 
+class _Judged(msgspec.Struct, frozen=True):
+    state: str
+
+
+class _Health(msgspec.Struct, frozen=True):
+    """What is used of the answer of `/health`."""
+
+    system: _Judged | None = None
+
+
 class Device:
     """A device; a context manager. Methods raise NetworkError and DeviceError."""
 
@@ -94,6 +104,12 @@ class Device:
     def status(self) -> UpdateStatus:
         """How updates stand. Asked without the password, whose check costs a small device a second of its time."""
         return self._value(self._send("GET", "/update", timeout=httpx.Timeout(_GLANCE), signed=False), UpdateStatus)
+
+    def has_judged(self) -> bool:
+        """Whether the device has judged this boot, so that nothing more will be written down about the last one."""
+        answer = self._send("GET", "/health", timeout=httpx.Timeout(_GLANCE), signed=False)
+        judged = self._value(answer, _Health).system
+        return judged is not None and judged.state in ("good", "unhealthy", "committed")
 
     def slots(self) -> Status:
         """Both slots."""

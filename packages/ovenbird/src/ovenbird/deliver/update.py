@@ -280,11 +280,13 @@ class _Run:
     def _settled(self, job: Update, status: UpdateStatus) -> UpdateStatus:
         """Wait until the device has written down what became of the update."""
         end = time.monotonic() + UNDECIDED
+        judged = False
         while not (status.last and status.last.id == job.id and status.last.outcome in _FINAL):
-            if time.monotonic() > end or status.state == "trial":
+            if judged or time.monotonic() > end or status.state == "trial":
                 break
             time.sleep(_LOOK)
             try:
+                judged = self._device.has_judged()  # Asked first: what is written down is there when it says so.
                 status = self._device.status()
             except NetworkError:
                 continue
