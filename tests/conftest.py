@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import Maker, Owner
 from tests.tool import HELLO, OUTPUT, Project, Tool
 
 
@@ -47,3 +48,9 @@ def empty(tmp_path: Path, cache: Path, hello: Path) -> Tool:
     for name in ("packages", "index"):
         (folder / name).symlink_to(cache / name)
     return Tool(folder)
+
+
+@pytest.fixture(scope="session")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Makes bundles for devices in files."""
+    return Maker(tmp_path_factory.mktemp("bundles"), Owner.new(), Owner.new())

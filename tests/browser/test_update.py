@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, Owner, lab
+from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, lab
 
 from .conftest import OUTPUT
 from .test_overview import CONTRAST, SIZES, sign_in
@@ -24,12 +24,6 @@ pytestmark = pytest.mark.browser
 Scheme = Literal["light", "dark"]
 LOOKS = [("phone", "light"), ("phone", "dark"), ("desktop", "light"), ("desktop", "dark")]
 SLOW = 20_000  # milliseconds
-
-
-@pytest.fixture(scope="session")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    """Makes bundles."""
-    return Maker(tmp_path_factory.mktemp("bundles"), Owner.new(), Owner.new())
 
 
 @pytest.fixture

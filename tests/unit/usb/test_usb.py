@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab import Lab, Maker, Owner, lab
+from tests.lab import Lab, Maker
 
 from ovenbird_device.format import settings
 from ovenbird_device.format.selector import Slot
 from ovenbird_device.update import usb
-
-
-@pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    return Maker(tmp_path_factory.mktemp("bundles"), Owner.new(), Owner.new())
-
-
-@pytest.fixture
-def device(tmp_path: Path, maker: Maker) -> Iterator[Lab]:
-    with lab(tmp_path / "device", maker) as running:
-        yield running
 
 
 def places(device: Lab) -> usb.Places:
