@@ -105,7 +105,7 @@ def suffer(name: str, patient: Patient, folder: Path) -> None:
     """Do it, and leave the device alone: it must end healthy in its old slot and know what happened."""
     sabotage = SABOTAGES[name]
     sabotage.prepare(patient, folder)
-    patient.until_up("a", orderly=True)
+    patient.until_up("a")
     assert re.search(sabotage.console, patient.console), patient.console[-6000:]
     assert patient.state == State(attempts=ATTEMPTS, failed=frozenset({Slot.B}))
     if sabotage.outcome:

@@ -243,6 +243,8 @@ def test_only_the_guard_is_ended(tmp_path: Path) -> None:
     note = tmp_path / "guard"
     for name, ends in (("ovenbird-guard", True), ("something-else", False)):
         with subprocess.Popen(["sh", "-c", "sleep 60; :", name], start_new_session=True) as process:
+            while name.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                time.sleep(0.01)  # Its words appear a moment after it has begun.
             note.write_text(f"{process.pid}\n")
             disarm(note)
             if ends:

@@ -209,9 +209,9 @@ class Judge:
         except SlotsError as error:
             _print(f"the boot cannot be counted as a good one: {error}")
             return self._say("unhealthy", reason=str(error))
-        _print(f"slot {running} is up after {time.monotonic():.0f} s")
         self._notice_lost(running)
-        said = self._say("good")  # Last: whoever reads this knows that nothing more is written about the boot before.
+        said = self._say("good")  # Whoever reads this knows that nothing more is written about the boot before.
+        _print(f"slot {running} is up after {time.monotonic():.0f} s")
         await self._note_network()
         return said
 
