@@ -64,9 +64,11 @@ def page(device: Guest) -> Generator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.set_default_timeout(120_000)
+        expect.set_options(timeout=120_000)
         try:
             yield page
         finally:
+            expect.set_options(timeout=5_000)  # as it comes
             page.screenshot(path=OUTPUT / "vm-update-last.png", full_page=True)  # what a failed test saw
             browser.close()
 
