@@ -34,6 +34,7 @@ def index(folder: Path) -> ModuleIndex:
     (folder / "modules.alias").write_text(
         "# comment\nalias crc32c crc32c_intel\nalias crc32c crc32c_generic\nalias fs-ext4 ext4\n"
         "alias usb:v0001p*d* usb_storage\nalias usb:v0002p*d* unrelated\n"
+        "alias devname:loop-control loop\nalias block-major-7-* loop\n"
     )
     return ModuleIndex.read(folder)
 
@@ -57,7 +58,8 @@ def test_built_in_and_unknown_modules_are_left_out(tmp_path: Path) -> None:
 
 
 def test_only_aliases_of_devices_of_chosen_modules_are_kept(tmp_path: Path) -> None:
-    assert index(tmp_path).device_aliases(["usb_storage", "ext4"]) == [("usb:v0001p*d*", "usb_storage")]
+    found = index(tmp_path).device_aliases(["usb_storage", "ext4", "loop"])
+    assert found == [("usb:v0001p*d*", "usb_storage")]
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:

@@ -97,9 +97,16 @@ class ModuleIndex:
         return tuple(dict.fromkeys(module for pattern, module in self.aliases if canonical(pattern) == name))
 
     def device_aliases(self, chosen: Iterable[str]) -> list[tuple[str, str]]:
-        """The patterns of devices that the chosen modules drive, each with its module."""
+        """The patterns of devices that the chosen modules drive, each with its module.
+
+        `devname:` is no such pattern: it names a node in /dev that loads its module when it is opened (loop-control).
+        """
         names = set(chosen)
-        return [(pattern, name) for pattern, name in self.aliases if name in names and ":" in pattern]
+        return [
+            (pattern, name)
+            for pattern, name in self.aliases
+            if name in names and ":" in pattern and not pattern.startswith("devname:")
+        ]
 
     def closure(self, wanted: Iterable[str]) -> list[str]:
         """All modules that are needed to load the wanted ones, those included, each after what it needs."""
