@@ -75,7 +75,7 @@ def page(device: Guest) -> Generator[Page]:
 
 def sign_in(page: Page, device: Guest) -> None:
     """Open the page of updates with the password."""
-    page.goto(f"{device.url}/login?next=/update")
+    page.goto(f"{device.url}login?next=/update")
     page.get_by_label("Device password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/update")
