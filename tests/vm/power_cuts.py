@@ -45,11 +45,9 @@ def send(device: Guest, bundle: Path) -> None:
 def settled(device: Guest) -> Settled | None:
     """The system that runs, once it is committed, healthy, and no update is under way."""
     with suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        health, slots, update = (
-            device.ask("GET", path, timeout=20).json() for path in ("/health", "/slots", "/update")
-        )
-        rest = (slots["trial"], slots["running"] == slots["active"], update["state"] in ("idle", "paused"))
-        if health["status"] == "ok" and health["system"]["state"] in ("ok", "committed") and rest == ("", True, True):
+        health, slots, update = (device.ask("GET", path, timeout=20).json() for path in PATHS)
+        decided = slots["trial"] == "" and slots["running"] == slots["active"] and update["state"] == "idle"
+        if decided and health["status"] == "ok" and health["system"]["state"] in ("good", "committed"):
             return Settled(update["running"]["version"], slots["active"])
     return None
 
