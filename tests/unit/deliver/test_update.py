@@ -190,7 +190,7 @@ def test_a_connection_that_breaks_twice(device: Lab, maker: Maker) -> None:
     assert (done.returncode, found["state"]) == (0, "committed"), done.stderr
     assert (
         1 <= found["resumed"] <= 2
-    )  # Where the device has not begun yet to read when it is cut off, nothing is resumed.
+    )  # One that comes before the device has read anything is none.
 
 
 def test_several_devices_side_by_side(device: Lab, maker: Maker, tmp_path: Path) -> None:
