@@ -90,7 +90,7 @@ def live_through(device: Guest, bundles: Mapping[str, Path], cuts: int, seed: in
         now = settle(device)
         print(f"cut after {moment:.1f} of {whole:.1f} s ({update}): {was} -> {now}")
         assert (now.version != was.version) == (now.slot != was.slot)
-        assert device.overview()["version"] == now.version
+        assert device.overview()["image"]["version"] == now.version
 
 
 def _other(bundles: Mapping[str, Path], running: Settled) -> str:
