@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.tool import OUTPUT
 from tests.vm.guest import PATIENCE, guest
 
-pytestmark = [pytest.mark.browser, pytest.mark.vm, pytest.mark.long]
+pytestmark = [pytest.mark.browser, pytest.mark.vm]
 
 PASSWORD = "tobak-mirun-depol"
 PATIENT = PATIENCE * 1000  # milliseconds

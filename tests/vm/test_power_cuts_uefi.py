@@ -11,7 +11,7 @@ from tests.vm.guest import guest
 from tests.vm.power_cuts import live_through
 from tests.vm.updating import PASSWORD, Images
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = [pytest.mark.vm, pytest.mark.endurance]
 
 
 def test_it_always_comes_back(images: Images, tmp_path: Path) -> None:

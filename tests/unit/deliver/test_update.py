@@ -188,9 +188,7 @@ def test_a_connection_that_breaks_twice(device: Lab, maker: Maker) -> None:
         assert network.cuts == []
     found = outcome(done)
     assert (done.returncode, found["state"]) == (0, "committed"), done.stderr
-    assert (
-        1 <= found["resumed"] <= 2
-    )  # One that comes before the device has read anything is none.
+    assert 1 <= found["resumed"] <= 2  # One that comes before the device has read anything is none.
 
 
 def test_several_devices_side_by_side(device: Lab, maker: Maker, tmp_path: Path) -> None:
