@@ -72,11 +72,13 @@ def spare_memory() -> int:
     """Bytes of memory that may be used without pushing anything out: what the kernel and our control groups leave."""
     available = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
     spare = int(available[1]) * 1024 if available else 0
-    group = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
-    for folder in (Path(f"/sys/fs/cgroup{group}"), *Path(f"/sys/fs/cgroup{group}").parents):
-        with contextlib.suppress(OSError, ValueError):  # No limit is written as "max".
-            limit = int((folder / "memory.max").read_text())
-            spare = min(spare, limit - int((folder / "memory.current").read_text()))
+    with contextlib.suppress(OSError):  # A kernel without control groups.
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        own = Path("/sys/fs/cgroup") / next((line[4:] for line in groups if line.startswith("0::/")), "")
+        for folder in (own, *own.parents):
+            with contextlib.suppress(OSError, ValueError):  # No limit is written as "max".
+                limit = int((folder / "memory.max").read_text())
+                spare = min(spare, limit - int((folder / "memory.current").read_text()))
     return max(0, spare)
 
 
