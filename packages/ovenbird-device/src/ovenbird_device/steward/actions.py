@@ -33,6 +33,7 @@ Plain = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | Rescue | Res
 
 
 _RESET_PATIENCE = 15.0
+_ORDER_PATIENCE = 45.0  # On a small device that is busy, and emulated, 15 s were once too short.
 """Seconds; whoever asks waits for 20."""
 
 
@@ -130,11 +131,11 @@ def systemctl(verb: str) -> None:
     command = ["systemctl", "--no-block", "--no-wall", verb]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=15, check=False, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=_ORDER_PATIENCE, check=False, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError as error:
         raise ActionError("systemctl is not in this image.") from error
     except subprocess.TimeoutExpired as error:
-        raise ActionError(f"systemd did not take the order to {verb} within 15 seconds.") from error
+        raise ActionError(f"systemd did not take the order to {verb} within {_ORDER_PATIENCE:.0f} seconds.") from error
     if done.returncode != 0:
         raise ActionError(done.stderr.strip()[-400:] or f"systemctl {verb} failed with code {done.returncode}.")

@@ -24,7 +24,7 @@ from .protocol import (
     encode,
 )
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0  # longer than anything that the steward itself waits for
 _ANSWER_LIMIT = 1 << 16
 
 
