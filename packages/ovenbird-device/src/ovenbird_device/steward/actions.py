@@ -33,8 +33,8 @@ Plain = Reboot | PowerOff | SlotsStatus | Commit | Rollback | Arm | Rescue | Res
 
 
 _RESET_PATIENCE = 15.0
-_ORDER_PATIENCE = 45.0  # On a small device that is busy, and emulated, 15 s were once too short.
-"""Seconds; whoever asks waits for 20."""
+_ORDER_PATIENCE = 45.0  # An emulated device that is busy once needed more than 15.
+"""Seconds; whoever asks waits for 60."""
 
 
 class ActionError(Exception):
