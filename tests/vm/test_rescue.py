@@ -11,7 +11,7 @@ from tests.tool import OUTPUT, ROOT, Tool
 from tests.vm.guest import guest
 from tests.vm.trial import Image, Patient
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.endurance]
 PASSWORD = "tobak-mirun-depol"
 MARK = "left by a test\n"
 

@@ -10,7 +10,7 @@ from ovenbird_device.format.selector import Slot, State
 from tests.vm.sabotages import garbage_kernel, suffer
 from tests.vm.trial import PATIENCE, UP, Patient
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.endurance]
 NAMES = (
     "kernel-panics", "kernel-hangs", "garbage-kernel", "truncated-initrd", "corrupt-root", "no-init", "broken-etc",
     "no-judge", "no-timers-either",

@@ -9,7 +9,7 @@ import pytest
 from tests.vm.sabotages import suffer
 from tests.vm.trial import Patient
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.endurance]
 NAMES = ("agent-crashes", "failed-unit", "check-never-ends", "no-network", "data-full")
 
 

@@ -21,7 +21,7 @@ from tests.tool import OUTPUT, Tool
 from tests.vm.guest import PATIENCE, Guest, guest, wait
 from tests.vm.updating import PASSWORD, Images
 
-pytestmark = [pytest.mark.vm, pytest.mark.browser]
+pytestmark = [pytest.mark.vm, pytest.mark.browser, pytest.mark.endurance]
 
 SLOW = PATIENCE * 1000
 
