@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -97,7 +98,7 @@ def _sign(release: Path, home: Path, folder: Path) -> Path:
 class Proxy(BaseHTTPRequestHandler):
     """An HTTP proxy that writes down what it was asked for."""
 
-    asked: list[str] = []  # noqa: RUF012  # One list for all requests is what is wanted.
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         """Fetch what is asked for, past all proxies."""

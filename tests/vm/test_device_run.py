@@ -28,7 +28,12 @@ def running(tool: Tool, folder: Path, *words: str | Path) -> Generator[pexpect.s
     """`ovenbird run` at a terminal; its temporary files go to `folder`."""
     child: pexpect.spawn[str] = pexpect.spawn(
         "env",
-        ["--default-signal=INT,HUP", *tool.program, "run", *map(str, words)],  # Where the tests' own shell ignores Ctrl-C.
+        [
+            "--default-signal=INT,HUP",
+            *tool.program,
+            "run",
+            *map(str, words),
+        ],  # Where the tests' own shell ignores Ctrl-C.
         env=tool.environment({"TMPDIR": str(folder), "TERM": "xterm"}),
         encoding="utf-8",
         timeout=PATIENCE,

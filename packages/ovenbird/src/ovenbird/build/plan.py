@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ovenbird.base import debian
 from ovenbird.base.apt import Index, Package
 from ovenbird.base.debian import SETTLE, base_packages, filters
 from ovenbird.base.sources import source_lines
@@ -176,6 +177,7 @@ def _steps(
             "sources": text_digest("\n".join(index.sources)),
             **package_inputs(packages),
             "settle_pyc": file_digest(SETTLE),
+            "maker": sha256_of(Path(debian.__file__))[:24],
             "filters": " ".join(filters(loaded.stages[-1].arguments).split()),
             **{f"preseed {file.name}": file_digest(file) for file in recipe.base.preseed},
             **tools.inputs("mmdebstrap"),
