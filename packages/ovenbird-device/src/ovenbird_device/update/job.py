@@ -200,7 +200,7 @@ class Updates:
         """Begin an update from a pipe, which is taken over. UpdateError if there cannot be one now."""
         with self._lock:
             try:
-                if self.busy:
+                if self._job is not None and self._job.running:  # One that has told its end may go on ending.
                     raise UpdateError(Reason.BUSY, "Another update is under way.")
                 try:
                     job = Job(number, order, self._slots(), self._terms(), self._reboot, self._patience)

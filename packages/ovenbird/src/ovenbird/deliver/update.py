@@ -163,7 +163,7 @@ class _Run:
     def _upload(self) -> Update:
         """Send the bundle, over as many connections as it takes."""
         place: Place | None = None
-        last, begin, refusals = 0.0, time.monotonic(), 0
+        last, begin, refusals, broke = 0.0, time.monotonic(), 0, False
         size = self._bundle.stat().st_size
         with self._phase("upload and write") as step:
 
@@ -177,6 +177,7 @@ class _Run:
                     answer = self._device.upload(self._bundle, self._wishes.query(), advance, place)
                 except NetworkError as error:
                     step.line(f"{error.message}; looking where to go on")
+                    broke = True
                     found = self._found(size, step)
                     if isinstance(found, Update):
                         return found
@@ -184,8 +185,8 @@ class _Run:
                     place = found
                     continue
                 except DeviceError as error:
-                    # The device may not have noticed yet that the former connection is gone.
-                    if error.reason not in ("interrupted", "busy") or place is None or refusals >= REFUSALS:
+                    # The device may not have noticed yet that the former connection is gone, or that it was there.
+                    if error.reason not in ("interrupted", "busy") or not broke or refusals >= REFUSALS:
                         raise
                     refusals += 1
                     time.sleep(1.0)
