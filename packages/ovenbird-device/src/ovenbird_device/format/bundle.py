@@ -2,7 +2,8 @@
 
 The order of things is the safety of it: the description is looked at only after `verify` has taken it and its
 signature; an image's bytes are handed on as they come, but reading ends with an error unless their sha256 is the
-signed one, so whoever writes them must not use them before the end. What the description does not name is skipped.
+signed one, so whoever writes them must not use them before the end; or the reader compares what it wrote with
+`Image.written_sha256` itself (`judged=False`). What the description does not name is skipped.
 
     bundle = open_bundle(stream, verify)
     for artefact in bundle.artefacts(bundle.description.for_slot(Slot.B).images):
@@ -111,34 +112,39 @@ class Artefact:
         self.size = member.entry.size
         """Bytes as stored in the bundle."""
         self._member = member
-        self._digest = hashlib.sha256()
-        self._done = False
+        self._digest: hashlib._Hash | None = hashlib.sha256()
 
     def stored(self) -> Iterator[bytes]:
         """The bytes as they are in the bundle. DigestError at the end if they are not the signed ones."""
         while piece := self._member.read(PIECE):
-            self._digest.update(piece)
+            if self._digest is not None:
+                self._digest.update(piece)
             yield piece
         self._judge()
 
-    def unpacked(self, limit: int) -> Iterator[bytes]:
+    def unpacked(self, limit: int, *, judged: bool = True) -> Iterator[bytes]:
         """The bytes to write, never more than `limit` of them. FormatError if there are more, if the packing is
         broken, or (as DigestError, at the end) if they are not the signed ones.
+
+        With `judged=False` no digest is made here, for whoever reads back what was written and compares that with
+        `image.written_sha256` before it is used: on a small machine a digest takes longer than all the rest.
         """
         image = self.image
-        # What is stored as it is has one digest, which `stored` has made and judged already.
-        digest = hashlib.sha256() if image.compressed else self._digest
+        if not judged:
+            self._digest = None
+        # What is stored as it is has one digest, which `stored` makes and judges.
+        digest = hashlib.sha256() if judged and image.compressed else None
         size = 0
         for piece in self._pieces():
             size += len(piece)
             if size > limit:
                 raise FormatError(f"{image.filename!r} does not fit: it has more than {limit} bytes")
-            if image.compressed:
+            if digest is not None:
                 digest.update(piece)
             yield piece
         if image.size not in (None, size):
             raise DigestError(f"{image.filename!r} has {size} bytes, but {image.size} are signed")
-        if image.unpacked_sha256 not in (None, digest.hexdigest()):
+        if digest is not None and image.unpacked_sha256 not in (None, digest.hexdigest()):
             raise DigestError(f"{image.filename!r} is not what was signed")
 
     def finish(self) -> None:
@@ -172,8 +178,6 @@ class Artefact:
             raise FormatError(f"{self.image.filename!r} is cut off")
 
     def _judge(self) -> None:
-        if self._done:
-            return
-        if self._digest.hexdigest() != self.image.sha256:
+        if self._digest is not None and self._digest.hexdigest() != self.image.sha256:
             raise DigestError(f"{self.image.filename!r} is not what was signed")
-        self._done = True
+        self._digest = None

@@ -55,6 +55,11 @@ class Image:
         found = _DEVICE.fullmatch(self.device)
         return (found[1], Slot(found[2])) if found else None
 
+    @property
+    def written_sha256(self) -> str | None:
+        """The signed digest of what is written: of what is unpacked, where it comes packed, if the bundle tells it."""
+        return self.unpacked_sha256 if self.compressed else self.sha256
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -4,8 +4,8 @@
     2  the selector forgets the other slot (both copies, flushed)                       it is no fallback any more
     3  the first block of its two partitions is blanked, flushed                        it does not look like a system
     4  the images are written as they arrive, all but their first blocks, flushed
-    5  the bundle has ended, every digest is the signed one                             nothing unsigned gets further
-    6  what was written is read back from the medium and compared with what was signed
+    5  the bundle has ended
+    6  what was written is read back from the medium, and its digest is the signed one  nothing unsigned gets further
     7  the first blocks: of root, then of boot, each flushed and read back              now it is a system
     8  the trial is armed: the first copy, flushed, then the second                     now the next boot tries it
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,8 @@ class _Part:
     head: bytes = b""
     size: int = 0
     digest: str = ""
+    sum: int = 0
+    """CRC-32 of what was to be written: it tells a damaged bundle from a bad medium."""
 
 
 @dataclass(slots=True)
@@ -187,13 +190,16 @@ class Installer:
                 _fits(part.image, artefact.size, places)
             if not self._touched:
                 self._forget(slot, parts)
-            signed = part.image.unpacked_sha256 if part.image.compressed else part.image.sha256
+            # A digest is what takes longest here. One is made of what is read back, so none of what comes, unless
+            # only the packed bytes are signed.
+            signed = part.image.written_sha256
             digest = hashlib.sha256()
-            pieces = artefact.unpacked(limit=part.blocks.size)
+            pieces = artefact.unpacked(part.blocks.size, judged=signed is None)
             with _medium(f"slot {slot}'s {part.name} was written"), Ahead(part.blocks, HEAD, chunk=self.chunk) as ahead:
                 for piece in pieces:
                     if signed is None:
                         digest.update(piece)
+                    part.sum = zlib.crc32(piece, part.sum)
                     part.size += len(piece)
                     rest = piece
                     if len(part.head) < HEAD:
@@ -232,8 +238,18 @@ class Installer:
                     self._report("verify", part.name, done + place, total)
             done += part.size
             if digest.hexdigest() != part.digest:
-                raise _forgetful(slot, part)
+                raise self._mistaken(slot, part)
         return "sha256:" + next(part.digest for part in parts if part.name == "root")
+
+    def _mistaken(self, slot: Slot, part: _Part) -> Exception:
+        """What was read back is not what was signed: because something else was written, or because the medium lies."""
+        kept = zlib.crc32(part.head)
+        with _medium(f"slot {slot}'s {part.name} was read back"):
+            for data in read_ahead(part.blocks, HEAD, part.size, chunk=self.chunk):
+                kept = zlib.crc32(data, kept)
+        if kept != part.sum:
+            return _forgetful(slot, part)
+        return bundle.DigestError(f"{part.image.filename!r} is not what was signed")
 
     def _complete(self, slot: Slot, parts: list[_Part]) -> None:
         for part in parts:
