@@ -191,15 +191,17 @@ class Judge:
         self._say("checking", deadline_s=None)
         essential = Watch(self.essential, lambda: self._checks(essential, further), hold=self.hold)
         further = Watch(self.further, lambda: self._checks(essential, further), hold=self.hold)
-        with essential.running(), further.running():
+        with essential.running():
             up = await essential.settled(max(FINISHED, self.deadline_s))
             if not up:
                 self._say("unhealthy", reason=essential.complaint())
-                up = await essential.settled(float("inf"))
-            said = await self._good(running)
-            await further.all_looked_at(time.monotonic() + 60)
-            self._checks(essential, further)
-            return self._said if self._said.state == said.state else said
+            # The others decide over nothing here, so they do not compete with what is being started.
+            with further.running():
+                await essential.settled(float("inf"))
+                said = await self._good(running)
+                await further.all_looked_at(time.monotonic() + 60)
+                self._checks(essential, further)
+                return self._said if self._said.state == said.state else said
 
     async def _good(self, running: Slot) -> Health:
         try:
