@@ -112,12 +112,14 @@ class Artefact:
         self.size = member.entry.size
         """Bytes as stored in the bundle."""
         self._member = member
-        self._digest: hashlib._Hash | None = hashlib.sha256()
+        self._digest = hashlib.sha256()
+        self._judged = True
+        """Whether the digest is still to be made and compared."""
 
     def stored(self) -> Iterator[bytes]:
         """The bytes as they are in the bundle. DigestError at the end if they are not the signed ones."""
         while piece := self._member.read(PIECE):
-            if self._digest is not None:
+            if self._judged:
                 self._digest.update(piece)
             yield piece
         self._judge()
@@ -130,8 +132,7 @@ class Artefact:
         `image.written_sha256` before it is used: on a small machine a digest takes longer than all the rest.
         """
         image = self.image
-        if not judged:
-            self._digest = None
+        self._judged = judged
         # What is stored as it is has one digest, which `stored` makes and judges.
         digest = hashlib.sha256() if judged and image.compressed else None
         size = 0
@@ -178,6 +179,6 @@ class Artefact:
             raise FormatError(f"{self.image.filename!r} is cut off")
 
     def _judge(self) -> None:
-        if self._digest is not None and self._digest.hexdigest() != self.image.sha256:
+        if self._judged and self._digest.hexdigest() != self.image.sha256:
             raise DigestError(f"{self.image.filename!r} is not what was signed")
-        self._digest = None
+        self._judged = False
