@@ -1,17 +1,18 @@
 """The plug is pulled at random moments of an update and of the first boots after it; the device must always come back.
 
-One device lives through all cuts. The moments are spread over the time that a whole update has just taken, one in each
-equal part of it, in random order; what each cut hit is printed. Killing the machine hides flushes that are missing:
-these are found by replaying every write (`tests/crash`).
+A whole update runs, and at random moments the machine is held for as long as it takes to copy its disk: the bytes that
+are on it then are what a cut at that moment leaves. Each copy is booted, and must end in a healthy system. This hides
+flushes that are missing: those are found by replaying every write (`tests/crash`).
 """
 
 from __future__ import annotations
 
 import http.client
 import random
-import threading
+import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from pathlib import Path
 from ovenbird.vm.network import ADDRESS
 from tests.vm.guest import PATIENCE, Guest, wait
 
+EVERY = 6.0
+"""Seconds between two moments, on average."""
 PATHS = ("/health", "/slots", "/update")
 QUERY = "/update?force=1&allow_downgrade=1"
 CREDENTIALS = "Basic b3ZlbmJpcmQ6dG9iYWstbWlydW4tZGVwb2w="  # ovenbird:tobak-mirun-depol
@@ -67,38 +70,47 @@ def settle(device: Guest, version: str | None = None) -> Settled:
         raise AssertionError(f"it did not become healthy again:\n{device.machine.console[-5000:]}") from error
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What a power cut at one moment leaves. `second`: seconds since the update began."""
+
+    disk: Path
+    second: float
+    before: Settled
+    after: Settled
+
+
 def live_through(device: Guest, bundles: Mapping[str, Path], cuts: int, seed: int) -> None:
     """Cut the power so many times. `bundles` by version: those of the device's first system and of another one."""
-    first = settle(device)
-    other = _other(bundles, first)
-    begin = time.monotonic()
-    send(device, bundles[other])
-    assert settle(device, other).slot != first.slot
-    whole = time.monotonic() - begin
     chance = random.Random(seed)
-    moments = [(number + chance.random()) * whole / cuts for number in range(cuts)]
-    chance.shuffle(moments)
-    for moment in moments:
-        was = settle(device)
-        sender = threading.Thread(target=send, args=(device, bundles[_other(bundles, was)]), daemon=True)
-        sender.start()
-        time.sleep(moment)
-        update = _state(device)
-        device.machine.power_cut()
-        sender.join(60)
-        device.machine.power_on()
-        now = settle(device)
-        print(f"cut after {moment:.1f} of {whole:.1f} s ({update}): {was} -> {now}")
-        assert (now.version != was.version) == (now.slot != was.slot)
-        assert device.overview()["image"]["version"] == now.version
+    seen: list[Cut] = []
+    with tempfile.TemporaryDirectory(dir=device.disk.parent) as folder:
+        while len(seen) < cuts:
+            seen += update_and_cut(device, bundles, chance, Path(folder) / f"from-{len(seen)}")
+        for cut in sorted(chance.sample(seen, cuts), key=lambda cut: cut.second):
+            device.machine.power_cut()
+            device.machine.restore(cut.disk)
+            device.power_on()
+            now = settle(device)
+            print(f"cut after {cut.second:.1f} s: {cut.before} -> {now}")
+            assert now in (cut.before, cut.after)
+            assert device.overview()["image"]["version"] == now.version
 
 
-def _other(bundles: Mapping[str, Path], running: Settled) -> str:
-    (other,) = bundles.keys() - {running.version}
-    return other
-
-
-def _state(device: Guest) -> str:
-    with suppress(OSError, http.client.HTTPException, ValueError):
-        return str(device.ask("GET", "/update", timeout=2).json()["state"])
-    return "away"
+def update_and_cut(device: Guest, bundles: Mapping[str, Path], chance: random.Random, folder: Path) -> list[Cut]:
+    """One whole update, and what a cut at each of some moments of it would have left."""
+    before = settle(device)
+    (other,) = bundles.keys() - {before.version}
+    disks: dict[Path, float] = {}
+    begin = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(send, device, bundles[other])
+        ended = pool.submit(settle, device, other)
+        while not ended.done():
+            time.sleep(chance.uniform(0, 2 * EVERY))
+            disk = folder / str(len(disks))
+            disks[disk] = time.monotonic() - begin
+            device.machine.snapshot(disk)
+        after = ended.result()
+    assert after.slot != before.slot
+    return [Cut(disk, second, before, after) for disk, second in disks.items()]

@@ -108,7 +108,13 @@ def test_a_snapshot_brings_a_disk_back(disk: Path, tmp_path: Path) -> None:
         guest.export_disk(tmp_path / "back")
         guest.power_on()
         with pytest.raises(UsageError, match="power off"):
-            guest.snapshot(tmp_path / "saved")
+            guest.restore(tmp_path / "saved")
+        guest.wait_for("^up$", 20)
+        guest.snapshot(tmp_path / "running")
+        with guest.control() as control:
+            assert control.execute("query-status")["status"] == "running"
+        guest.power_cut()
+        assert (tmp_path / "running" / layer.name).read_bytes() == layer.read_bytes()
     assert (tmp_path / "changed").read_bytes()[4096:4098] == b"\7\7"
     assert (tmp_path / "back").read_bytes()[4096:4098] == b"\0\0"
 

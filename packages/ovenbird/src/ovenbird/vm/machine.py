@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -262,12 +262,24 @@ class Machine:
         return f"http://{ADDRESS}:{self.port(guest)}/"
 
     def snapshot(self, folder: Path) -> None:
-        """Save the disks as they are now. The power must be off, or the copy would be of no one moment."""
-        if self.running:
-            raise UsageError("a snapshot is taken with the power off")
+        """Save the disks as they are now: of a running machine, exactly what a power cut at this moment would leave."""
         folder.mkdir(parents=True, exist_ok=True)
-        for disk, _ in self._disks:
-            copy_sparse(disk, folder / disk.name)
+        with self._held():
+            for disk, _ in self._disks:
+                copy_sparse(disk, folder / disk.name)
+
+    @contextlib.contextmanager
+    def _held(self) -> Generator[None]:
+        """QEMU does nothing meanwhile, if it runs: the disks stay of one moment."""
+        if self._process is None or self._process.poll() is not None:
+            yield
+            return
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGCONT)
 
     def restore(self, folder: Path) -> None:
         """Put the disks back to what a snapshot saved. The power must be off."""
