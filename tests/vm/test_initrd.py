@@ -5,6 +5,7 @@ What a boot did is asked in that shell. A boot takes a few seconds, so each test
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -41,8 +42,12 @@ exec </dev/console >/dev/console 2>&1
 stty -echo
 printf 'root is %s\\n' up
 while read -r line; do
-    eval "$line"
-    echo "ended with $?"
+    if [ "$line" != again ]; then
+        eval "$line" >/run/said 2>&1
+        code=$?
+    fi
+    cat /run/said
+    echo "ended with $code, said $(wc -c </run/said)"
 done
 """
 STATE = "var persistent\npersist /etc/app\npersist /opt/app\npersist /srv/not-there\n"
@@ -109,6 +114,7 @@ def make_root(parts: Parts, out: Path, version: str, state: str = STATE) -> Path
         "md5sum",
         "mkdir",
         "chmod",
+        "wc",
     ):
         (tree / "bin" / applet).symlink_to("busybox")
     contents = {
@@ -170,14 +176,22 @@ class Guest(Machine):
         return dict(line.split("=", 1) for line in self.ask("cat /run/ovenbird/boot").splitlines())
 
     def ask(self, command: str) -> str:
-        """Run a command in the guest and return what it prints. It must succeed."""
-        begin = len(self.console)
-        self.type(command + "\n")
-        # On a busy machine the emulated serial line says a character twice now and then.
-        ended = self.wait_for(r"^e+n+d+e+d+ +w+i+t+h+ +(\d)+$", PATIENCE, since=begin)
-        output = self.console[begin : ended.start()].strip("\n")
-        assert ended[1] == "0", output
-        return output
+        """Run a command in the guest and return what it prints. It must succeed.
+
+        On a busy machine the emulated serial line says a character twice now and then: the guest tells how long its
+        answer is, and says it again.
+        """
+        for _ in range(20):
+            begin = len(self.console)
+            self.type(command + "\n")
+            ended = self.wait_for(r"^e+n+d+e+d+ .*$", PATIENCE, since=begin)
+            output = self.console[begin : ended.start()]
+            told = re.fullmatch(r"ended with (\d+), said (\d+)", ended[0])
+            if told and int(told[2]) == len(output.encode()):
+                assert told[1] == "0", output
+                return output.strip("\n")
+            command = "again"
+        raise AssertionError(f"the line slips each time: {self.console[-3000:]}")
 
     def put_away(self) -> None:
         """Leave data in order, as a shutdown does, and switch off."""
