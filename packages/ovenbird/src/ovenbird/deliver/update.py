@@ -193,6 +193,7 @@ class _Run:
                     found = self._found(size, step)
                     if isinstance(found, Update):
                         return found
+                    self._outcome.resumed += found is not None and place is None
                     place = found
                     continue
                 if last:
