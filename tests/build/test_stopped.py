@@ -101,6 +101,21 @@ def test_killed_at_random_moments(own: Tool, project: Project, orphans: Orphans)
     assert digests(project.out, list(former)) == digests(again, list(former))
 
 
+def test_killed_while_the_outputs_are_written(own: Tool, project: Project) -> None:
+    own.build(project.recipe)
+    former = digests(project.out, ["disk.img", "root.squashfs", "manifest.json"])
+    edit_early(project)
+    process = own.start("build", project.recipe)
+    while not list(project.out.glob(".disk.img.*")):
+        assert process.poll() is None, "the build was over before anybody saw it write"
+    assert stop(process, signal.SIGKILL).code < 0
+    assert list(project.out.glob(".*"))
+    assert digests(project.out, list(former)) == former
+    assert own.build(project.recipe) == []
+    assert not list(project.out.glob(".*"))
+    assert digests(project.out, list(former)) != former
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_anywhere(own: Tool, project: Project, orphans: Orphans, number: signal.Signals) -> None:
     own.build(project.recipe)

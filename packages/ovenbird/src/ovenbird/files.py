@@ -79,8 +79,14 @@ def _copy_some(source: int, at: int, target: int, to: int, size: int) -> int:
 
 
 def copy_sparse(source: Path, target: Path, size: int | None = None) -> None:
-    """Copy a file with its holes, by sharing its blocks where the file system can; then give it `size` bytes."""
-    with replacing(target) as beside, beside.open("wb") as writing:
+    """Put a copy of a file in `target`'s place, with its holes and, if told, `size` bytes."""
+    with replacing(target) as beside:
+        fill_sparse(source, beside, size)
+
+
+def fill_sparse(source: Path, target: Path, size: int | None = None) -> None:
+    """Write a file's content and holes into `target`, by sharing its blocks where the file system can."""
+    with target.open("wb") as writing:
         try:
             with source.open("rb") as reading:
                 fcntl.ioctl(writing, FICLONE, reading.fileno())

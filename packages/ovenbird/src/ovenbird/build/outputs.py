@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ovenbird.build.plan import Plan
 from ovenbird.build.tree import image_facts
-from ovenbird.files import copy_sparse, replacing, undisturbed, write_atomically
+from ovenbird.files import fill_sparse, replacing, undisturbed, write_atomically
 from ovenbird.image.packages import read_packages
 from ovenbird_device.format import FormatError
 from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
@@ -64,7 +64,7 @@ def publish(
     )
     with ExitStack() as stack:
         for name, file in files.items():
-            copy_sparse(file, stack.enter_context(replacing(out / name)))
+            fill_sparse(file, stack.enter_context(replacing(out / name)))
         copies = stack.pop_all()
     gone = _former(out) - files.keys()
     with undisturbed():
