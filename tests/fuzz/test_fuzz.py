@@ -67,14 +67,14 @@ def test_good_inputs_are_read(name: str, seeds: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(raw=st.binary(max_size=3000))
 def test_noise(name: str, raw: bytes) -> None:
     harmless(TARGETS[name], raw)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 1 << 32))
 def test_good_inputs_with_some_bytes_changed(name: str, seed: int, seeds: dict[str, bytes]) -> None:
     luck = random.Random(seed)

@@ -176,7 +176,7 @@ class Slow:
         return self.raw.read(min(size, self.random.choice([1, 2, 7, 4096])))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers())
 def test_pieces_of_any_size_arrive_as_one(seed: int, good: bytes, images: dict[str, bytes]) -> None:
     opened = open_bundle(Slow(good, seed), believe)

@@ -138,7 +138,7 @@ def test_hostile_files_match_nothing() -> None:
         assert not password.matches(msgspec.structs.replace(good, **change), "word")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.text(max_size=100))
 def test_any_password_matches_itself_alone(text: str) -> None:
     made = password.make(text.encode("utf-8", "replace").decode(), "credential")

@@ -267,5 +267,5 @@ class Device(RuleBasedStateMachine):
             assert self.state.good <= self.whole
 
 
-Device.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+Device.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
 TestDevice = Device.TestCase

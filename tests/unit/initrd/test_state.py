@@ -216,7 +216,7 @@ def test_a_power_cut_before_the_marker_never_leaves_a_half_made_etc_for_good(dev
             assert tree(disturbed / "data") == expected, f"cuts before changes {first} and {second}"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.uuids())
 def test_a_partuuid_is_turned_into_its_bytes_on_disk(value: uuid.UUID) -> None:
     for text in (str(value), str(value).upper()):

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovenbird.errors import ImageError
@@ -92,7 +92,7 @@ def test_a_link_that_pretends_to_be_more_paths_is_found_out(tmp_path: Path) -> N
         walk(Region.whole(squash(folder, tmp_path / "image")))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(st.dictionaries(names, st.binary(max_size=300), max_size=8))
 def test_what_was_packed_is_what_is_read(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:

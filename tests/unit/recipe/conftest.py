@@ -6,14 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from ovenbird.errors import RecipeError
 from ovenbird.recipe.load import load
 from ovenbird.recipe.problems import Problem, RecipeProblemsError
-
-settings.register_profile("recipe", deadline=None)  # the machine may be busy with a build
-settings.load_profile("recipe")
 
 IMAGE = '[image]\nname = "hello"\nversion = "1.0"\nboard = "vm"\n'
 """The least that a recipe needs: four lines."""

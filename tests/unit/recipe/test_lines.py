@@ -154,7 +154,7 @@ class _Writer:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_value_is_found_on_its_line(data: st.DataObject) -> None:
     text = _Writer(data).document()
     if data.draw(st.booleans()):

@@ -258,7 +258,7 @@ def test_any_order_of_events_with_cuts(tmp_path: Path) -> None:
     BASE[:] = [(tmp_path / "select").read_bytes()]
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(Life, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Life, settings=settings(max_examples=40, stateful_step_count=25))
 
 
 class Dying(Select):
