@@ -67,10 +67,11 @@ def test_what_raises_or_sleeps_does_not_hold() -> None:
 
 def test_they_must_hold_together_and_without_a_break() -> None:
     flapping = Scripted("flapping", [True, True, False, True, True, True, False, True])
-    settled, took, _ = settle([flapping, Scripted("good", [True])], 20, hold=1.5)  # No stall of a busy machine is as long.
+    hold = 1.5  # No stall of a busy machine is as long.
+    settled, took, _ = settle([flapping, Scripted("good", [True])], 20, hold=hold)
     assert settled
     assert len(flapping.times) > 8
-    assert took >= flapping.times[7] - flapping.times[0] + 1.5
+    assert took >= flapping.times[7] - flapping.times[0] + hold
 
 
 def test_a_late_one_is_waited_for() -> None:
