@@ -27,13 +27,8 @@ pytestmark = pytest.mark.vm
 def running(tool: Tool, folder: Path, *words: str | Path) -> Generator[pexpect.spawn[str]]:
     """`ovenbird run` at a terminal; its temporary files go to `folder`."""
     child: pexpect.spawn[str] = pexpect.spawn(
-        "env",
-        [
-            "--default-signal=INT,HUP",
-            *tool.program,
-            "run",
-            *map(str, words),
-        ],  # Where the tests' own shell ignores Ctrl-C.
+        "env",  # The tests' own shell may ignore Ctrl-C.
+        ["--default-signal=INT,HUP", *tool.program, "run", *map(str, words)],
         env=tool.environment({"TMPDIR": str(folder), "TERM": "xterm"}),
         encoding="utf-8",
         timeout=PATIENCE,

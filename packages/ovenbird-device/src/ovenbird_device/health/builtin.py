@@ -21,6 +21,8 @@ from .probes import Http
 AGENT = "ovenbird-agent.service"
 DATA = Path("/data/ovenbird")
 _PORT = 80
+_FAILED = "--state=failed,auto-restart"
+_LIST_UNITS = ("systemctl", "list-units", _FAILED, "--plain", "--no-legend", "--no-pager", "--full")
 
 
 @dataclass(slots=True)
@@ -65,17 +67,7 @@ class Units:
         state = found.get("SystemState", "in an unknown state")
         up = state in ("running", "degraded")
         if up or found.get("NFailedUnits") != "0":  # While the start goes on, one program a look is enough.
-            listed = await run_program(
-                (
-                    "systemctl",
-                    "list-units",
-                    "--state=failed,auto-restart",
-                    "--plain",
-                    "--no-legend",
-                    "--no-pager",
-                    "--full",
-                )
-            )
+            listed = await run_program(_LIST_UNITS)
             if listed.code:
                 return Look(False, listed.last_line or "systemd does not answer")
             if broken := failed_units(listed.output):
