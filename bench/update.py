@@ -2,7 +2,8 @@
 
 The plain way is `cat` of the images to the partitions, `sync`, and a SHA-256 over the same files: the least that has to
 be done. Ours additionally checks the signature, unpacks, reads back what it wrote, and arms the trial. Everything is
-read from the guest's own data partition, in turns, with empty caches.
+read from the guest's own data partition, in turns, with empty caches: ours once as from a USB stick, and once uploaded
+to the agent, which the other two are not.
 """
 
 from __future__ import annotations
@@ -28,7 +29,18 @@ cat /data/root.squashfs >/dev/disk/by-partlabel/root-b
 sync
 sha256sum /data/boot.vfat /data/root.squashfs
 """
-OURS = f"""
+OURS = """
+cd /usr/lib/ovenbird && python3 -c '
+import asyncio
+from pathlib import Path
+from ovenbird_device.steward import protocol
+from ovenbird_device.update import usb
+
+order = protocol.Update(reboot=False, force=True)
+assert asyncio.run(usb.install(Path("/data/measured.swu"), Path(protocol.SOCKET), order)).state == "armed"
+'
+"""
+UPLOADED = f"""
 curl -sS --fail-with-body -u ovenbird:{PASSWORD} -T /data/measured.swu 'http://localhost/update?reboot=0&force=1'
 """
 SWUPDATE = """
@@ -49,7 +61,7 @@ def measure() -> Report:
         with guest(out, folder, password=PASSWORD, key=folder / "key") as device:
             _put(device, *(out / name for name in ("measured.swu", "boot.vfat", "root.squashfs")))
             _put(device, project / "keys/updates.pem")
-            ways = {"cat, sync, sha256sum": PLAIN, "ours": OURS, "swupdate": SWUPDATE}
+            ways = {"cat, sync, sha256sum": PLAIN, "ours": OURS, "swupdate": SWUPDATE, "ours, uploaded": UPLOADED}
             seen: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(ROUNDS):
                 for way, script in ways.items():

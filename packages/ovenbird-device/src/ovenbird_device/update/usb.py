@@ -31,6 +31,7 @@ _MOST_FILES = 16
 _KINDS = ("vfat", "exfat", "ext4", "iso9660")
 _SETTLE = 20
 _PIECE = 1 << 20
+_ORDER = protocol.Update(reboot=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +132,14 @@ def _unjudged(signed: bytes, signature: bytes) -> None:
     """Who signed it is for the steward to say; here only its name is wanted."""
 
 
-async def install(file: Path, socket: Path) -> job.Update | None:
+async def install(file: Path, socket: Path, order: protocol.Update = _ORDER) -> job.Update | None:
     """Let the steward install a bundle; returns how it ended. Raises StewardError if it did not take it."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pump = threading.Thread(target=_pump, args=(file, writing), daemon=True)
     last: job.Update | None = None
     try:
         pump.start()
-        async for update in client.update(socket, protocol.Update(reboot=False), reading):
+        async for update in client.update(socket, order, reading):
             if reading >= 0:  # The steward has its own by now; with ours open, a refusal would not end the pump.
                 os.close(reading)
                 reading = -1
