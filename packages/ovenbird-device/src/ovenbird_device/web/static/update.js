@@ -21,16 +21,17 @@
   const look = async () => (await fetch("/update", { headers: json, cache: "no-store", signal: AbortSignal.timeout(8000) })).json();
   let sending = false;
 
-  // Where to go on with this file after a cut; null if the device does not wait for it.
-  const lost = async (file, known) => {
+  // Where to go on with this file after a cut; null if the device does not wait for it. What is as long is ours, by
+  // whatever name: a browser may have sent it again by itself, as another job. The device may not have noticed the cut
+  // yet. Where it has refused us for that, it could also be somebody else's: then only what is paused is gone on with.
+  const lost = async (file, refused) => {
     for (let tries = 0; tries < 60; tries++) {
       try {
         const { state, job } = await look();
-        // A browser may have sent it again by itself, as another job; what is paused and as long is ours then, too.
-        if (!job || (known && job.id !== known && state !== "paused")) return null;
-        if (state === "uploading" && job.size === file.size && job.received < job.size) return { id: job.id, offset: job.received };
-        if (state === "paused" && job.size === file.size) return { id: job.id, offset: job.received };
-        return null;
+        if (!job || job.size !== file.size) return null;
+        if (state === "paused" || (state === "uploading" && !refused && job.received < job.size)) return { id: job.id, offset: job.received };
+        if (state !== "uploading" || tries > 30) return null;
+        await rest(1);
       } catch {
         await rest(Math.min(10, 1 + tries));
       }
@@ -42,13 +43,14 @@
     let headers = { ...json, "Content-Type": "application/octet-stream" };
     let body = file;
     let known = "";
+    const goOn = ({ id, offset }) => {
+      known = id;
+      headers = { ...headers, "Upload-Id": id, "Upload-Offset": String(offset) };
+      body = file.slice(offset);
+    };
     const { state, job } = await look();
-    if (state === "paused" && job.size === file.size) {
-      // Interrupted before, perhaps from another page. If it is another file after all, its digests will tell.
-      known = job.id;
-      headers = { ...headers, "Upload-Id": job.id, "Upload-Offset": String(job.received) };
-      body = file.slice(job.received);
-    }
+    // Interrupted before, perhaps from another page. If it is another file after all, its digests will tell.
+    if (state === "paused" && job.size === file.size) goOn({ id: job.id, offset: job.received });
     for (;;) {
       // The job's id is learned while the upload runs.
       const watch = rest(1.5).then(look).then(({ job }) => { if (job) known = known || job.id; }).catch(() => {});
@@ -56,21 +58,21 @@
         const answer = await fetch(`/update?${query}`, { method: "POST", headers, body });
         if (answer.ok) return "";
         const told = await answer.json().catch(() => ({}));
-        if (answer.status === 409 && told.offset !== undefined && told.id === known) {
-          headers = { ...headers, "Upload-Id": known, "Upload-Offset": String(told.offset) };
-          body = file.slice(told.offset);
-          await rest(1);
-          continue;
+        if (answer.status === 409) {
+          const place = told.offset !== undefined && told.id === known ? told : await lost(file, true);
+          if (place) {
+            goOn(place);
+            await rest(1);
+            continue;
+          }
         }
         if (answer.status === 401) return "Your session has ended. Sign in again.";
         return [told.error || `The device refused (${answer.status}).`, told.hint].filter(Boolean).join(" ");
       } catch {
         await watch;
-        const place = await lost(file, known);
+        const place = await lost(file, false);
         if (!place) return now()?.dataset.state === "restarting" ? "" : "The connection was lost. Look above for how it ended.";
-        known = place.id;
-        headers = { ...headers, "Upload-Id": place.id, "Upload-Offset": String(place.offset) };
-        body = file.slice(place.offset);
+        goOn(place);
       }
     }
   };
