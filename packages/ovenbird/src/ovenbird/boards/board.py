@@ -70,8 +70,8 @@ class Board:
 
 
 # QEMU before 8.1 emulates cmpxchg16b with wrong flags, so that one boot in eight ends in an oops (seen with 7.2, Debian
-# bookworm). Without that instruction the kernel takes another way. And AVX2 costs more than it saves where it is emulated:
-# OpenSSL's SHA-256 with it has a third of the speed (27 and 70 MiB/s in one guest).
+# bookworm). Without that instruction the kernel takes another way. AVX2 is left out as it is emulated slowly: OpenSSL's
+# SHA-256 made 27 MiB/s with it and 70 without, in one guest.
 EMULATED_CPU = "max,-cx16,-avx2"
 # Debian calls the firmware with 4 MiB of flash "4M" since bookworm; other distributions have it elsewhere.
 OVMF = (
