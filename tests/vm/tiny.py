@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -187,12 +187,8 @@ class Guest(Machine):
 
     def boot_with(self, kernel: Kernel) -> None:
         """Switch on with another command line."""
-        self.settings = Settings(**{**_fields(self.settings), "kernel": kernel})  # type: ignore[arg-type] # as they were
+        self.settings = replace(self.settings, kernel=kernel)
         self.power_on()
-
-
-def _fields(settings: Settings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in settings.__slots__}
 
 
 @contextmanager
