@@ -42,9 +42,7 @@
   const send = async (file, query) => {
     let headers = { ...json, "Content-Type": "application/octet-stream" };
     let body = file;
-    let known = "";
     const goOn = ({ id, offset }) => {
-      known = id;
       headers = { ...headers, "Upload-Id": id, "Upload-Offset": String(offset) };
       body = file.slice(offset);
     };
@@ -52,24 +50,19 @@
     // Interrupted before, perhaps from another page. If it is another file after all, its digests will tell.
     if (state === "paused" && job.size === file.size) goOn({ id: job.id, offset: job.received });
     for (;;) {
-      // The job's id is learned while the upload runs.
-      const watch = rest(1.5).then(look).then(({ job }) => { if (job) known = known || job.id; }).catch(() => {});
       try {
         const answer = await fetch(`/update?${query}`, { method: "POST", headers, body });
         if (answer.ok) return "";
         const told = await answer.json().catch(() => ({}));
-        if (answer.status === 409) {
-          const place = told.offset !== undefined && told.id === known ? told : await lost(file, true);
-          if (place) {
-            goOn(place);
-            await rest(1);
-            continue;
-          }
+        const place = answer.status === 409 ? await lost(file, true) : null;
+        if (place) {
+          goOn(place);
+          await rest(1);
+          continue;
         }
         if (answer.status === 401) return "Your session has ended. Sign in again.";
         return [told.error || `The device refused (${answer.status}).`, told.hint].filter(Boolean).join(" ");
       } catch {
-        await watch;
         const place = await lost(file, false);
         if (!place) return now()?.dataset.state === "restarting" ? "" : "The connection was lost. Look above for how it ended.";
         goOn(place);
