@@ -1,0 +1,5 @@
+//go:build !ovenbird
+
+package main
+
+const where = "on your own machine"

@@ -1,0 +1,1 @@
+"""The device in numbers for Prometheus."""
