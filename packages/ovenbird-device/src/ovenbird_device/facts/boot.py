@@ -5,19 +5,18 @@ root, systemd when it started its first unit and when it was done, the agent its
 that firmware and boot loader took before is not measured: nothing there has a clock that we could trust.
 """
 
-import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+
+import msgspec
 
 from . import parse
 
 DataState = Literal["ok", "repaired", "degraded", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class BootNote:
+class BootNote(msgspec.Struct, frozen=True):
     """The initrd's note of how it brought this system up."""
 
     slot: str
@@ -73,6 +72,8 @@ def systemd_stamps(systemctl: str = "systemctl") -> tuple[float | None, float | 
 
     Takes some milliseconds, and up to two seconds on a machine that is busy starting: call it off the event loop.
     """
+    import subprocess  # only here: most of who reads the note has no use for it
+
     command = [systemctl, "show", "--property=UserspaceTimestampMonotonic", "--property=FinishTimestampMonotonic"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False, stdin=subprocess.DEVNULL)

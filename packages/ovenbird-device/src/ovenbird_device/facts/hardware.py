@@ -1,14 +1,13 @@
 """The machine itself: its model, its temperatures, its kernel. From sysfs, DMI and the device tree."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import parse
 
 
-@dataclass(frozen=True, slots=True)
-class Temperature:
+class Temperature(NamedTuple):
     """One sensor in degrees Celsius."""
 
     name: str

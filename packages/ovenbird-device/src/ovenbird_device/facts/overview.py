@@ -6,7 +6,6 @@ Two speeds: what cannot change while the agent runs is read once, the rest at ea
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -87,8 +86,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     boot: BootFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where the facts are found; tests point some of them elsewhere."""
 
     image: Path = Path("/usr/lib/ovenbird/image.json")

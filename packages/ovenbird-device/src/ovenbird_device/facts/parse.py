@@ -6,7 +6,7 @@ raised, because a page about a device must come up on kernels nobody has seen ye
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # What board makers leave in their firmware when they did not fill it in.
 _DMI_NOISE = frozenset(
@@ -28,8 +28,7 @@ _DMI_NOISE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of /proc/self/mountinfo: where it is mounted, of what type, on which block device."""
 
     device: str  # "MAJOR:MINOR"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .. import lean as lean  # before all others: see there
 from ..format import FormatError, settings
 from ..slots import disk as disks
 from ..slots.disk import SlotsError
@@ -49,7 +50,7 @@ async def judge() -> int:
         return 1
     known, problem = load_settings(SETTINGS)
     further: list[Check] = [
-        *builtin.further(disks.NOTE, network.recall(), known.server),
+        *builtin.further(disks.NOTE, network.recall(), own_server(Path(settings.SERVER)) or known.server),
         *probes.from_recipe(known.checks),
         *probes.from_folder(),
     ]
@@ -67,6 +68,14 @@ def load_settings(path: Path) -> tuple[settings.UpdateSettings, str]:
         return settings.UpdateSettings(), ""
     except (OSError, FormatError) as error:
         return settings.UpdateSettings(), str(error)
+
+
+def own_server(path: Path) -> str | None:
+    """The update server's address that is this device's own, if it has one."""
+    try:
+        return path.read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 async def remember() -> int:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from ..facts import hardware, parse
 from .check import Check, Look, run_program
@@ -25,8 +26,7 @@ _FAILED = "--state=failed,auto-restart"
 _LIST_UNITS = ("systemctl", "list-units", _FAILED, "--plain", "--no-legend", "--no-pager", "--full")
 
 
-@dataclass(slots=True)
-class Agent:
+class Agent(msgspec.Struct):
     """The agent answers, and is the same process as at the last look: one that crashes in a loop answers, too."""
 
     address: str
@@ -35,7 +35,7 @@ class Agent:
     timeout_s: float = 10.0
     every_s: float = 3.0
     unit: str = AGENT
-    _seen: str = field(default="", init=False)
+    _seen: str = ""
 
     async def look(self) -> Look:
         """As `Check.look`."""
@@ -49,8 +49,7 @@ class Agent:
         return Look(False, "the agent was started again") if again else found
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
+class Units(msgspec.Struct, frozen=True):
     """The start has finished, no unit has failed, and none is being started again and again."""
 
     name: str = "units"
@@ -80,8 +79,7 @@ def failed_units(text: str) -> list[str]:
     return [line.split(maxsplit=1)[0] for line in text.splitlines() if line.strip()]
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """The data partition is the device's own (not a stand-in in memory), and a file can be written and flushed."""
 
     state: str

@@ -11,8 +11,9 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 _MOST_OUTPUT = 256 << 10
 _PIECE = 64 << 10
@@ -20,8 +21,7 @@ _BURIAL = 2.0
 """Seconds to wait for a killed program; one that hangs in the kernel does not go, and is left behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What one look found. `detail` is one short line for people."""
 
     ok: bool
@@ -56,8 +56,7 @@ class Check(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """A program's exit code (negative: the signal that killed it) and the last part of what it printed."""
 
     code: int

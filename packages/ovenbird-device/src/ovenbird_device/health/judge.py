@@ -6,7 +6,9 @@ without those after it, and the ones before the restart cannot keep it from happ
 two timers outside of this process (`ovenbird-deadline.timer`, and the initrd's guard) restart a machine on which it
 hangs.
 
-A normal boot: as soon as the essential checks hold, the selector gets its attempts back.
+A normal boot: as soon as the essential checks hold, the selector gets its attempts back. The other checks are looked at
+until they hold, or for two minutes; then the judge ends. To go on would cost memory, processor time and, as one of them
+writes, the life of a card, for ever: what they found is told with its time instead.
 """
 
 from __future__ import annotations
@@ -18,17 +20,18 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from ..facts import hardware
 from ..format.selector import Slot, State
 from ..slots.disk import Disk, SlotsError
-from ..slots.manage import Content, now
+from ..slots.files import now
+from ..slots.manage import Content
 from ..update import record
-from . import network, report
+from . import history, network, report
 from .check import Check
 from .report import Health, Trial
 from .watch import HOLD, Watch
@@ -37,6 +40,8 @@ GUARD = Path("/run/ovenbird/guard")
 """The process of the initrd that restarts the machine at the very end of a trial's time."""
 FINISHED = 180.0
 """Seconds after which a normal boot that is not up is called unhealthy (it goes on being looked at)."""
+LINGER = 120.0
+"""Seconds after a normal boot is up in which the checks that do not decide over it may come to hold."""
 _AGAIN = 5.0
 
 
@@ -53,8 +58,7 @@ class SlotsLike(Protocol):
     def boot_line(self, slot: Slot) -> tuple[bool, str]: ...
 
 
-@dataclass(slots=True)
-class Judge:
+class Judge(msgspec.Struct):
     """Judges one boot. The fields after `deadline_s` are where things are; tests put them elsewhere."""
 
     slots: SlotsLike
@@ -63,22 +67,28 @@ class Judge:
     deadline_s: float
     restart: Callable[[], None]
     hold: float = HOLD
+    linger: float = LINGER
     state: Path = report.STATE
     trials: Path = report.TRIALS
     network_note: Path = network.NOTE
     guard: Path = GUARD
+    boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
     journal: Callable[[int], bytes] = report.journal
     look_around: Callable[[], Awaitable[network.Network]] = network.look_around
-    _said: Health = field(default_factory=lambda: Health(state="checking"), init=False)
+    _said: Health = msgspec.field(default_factory=lambda: Health(state="checking"))
 
     async def boot(self) -> Health:
         """Judge this boot, to its end. Returns what was published last."""
         running = self.slots.disk.running
         if running is None:
-            return self._say("rescue")
-        if self.slots.disk.trial and await self._on_trial(running):
-            return await self._trial(running)
-        return await self._normal(running)
+            self._say("rescue")
+        elif self.slots.disk.trial and await self._on_trial(running):
+            await self._trial(running)
+        else:
+            await self._normal(running)
+        self._said = msgspec.structs.replace(self._said, watching=False)
+        report.publish(self._said, self.state)
+        return self._said
 
     # --- a trial ---
 
@@ -90,7 +100,7 @@ class Judge:
             _print(f"the selector cannot be read: {error}")
             return True
 
-    async def _trial(self, running: Slot) -> Health:
+    async def _trial(self, running: Slot) -> None:
         checks = [*self.essential, *self.further]
         watch = Watch(checks, lambda: self._checks(watch), hold=self.hold)
         self._say("checking", deadline_s=self.deadline_s)
@@ -100,20 +110,23 @@ class Judge:
             self._checks(watch)
             if healthy and self._by_hand():
                 self._stand_down()
-                return self._say("waiting", reason="whoever sent the update commits it by hand", deadline_s=None)
+                self._say("waiting", reason="whoever sent the update commits it by hand", deadline_s=None)
+                return
             while healthy and not self._decided():
                 try:
                     self.slots.commit()
                 except SlotsError as error:
                     _print(f"the slot cannot be committed: {error}")
                     if time.monotonic() >= self.deadline_s:
-                        return self._go_back(watch, f"the slot could not be committed: {error}")
+                        self._go_back(watch, f"the slot could not be committed: {error}")
+                        return
                     await asyncio.sleep(_AGAIN)
                 else:
                     break
             if healthy or self._decided():
-                return await self._committed(watch)
-            return self._go_back(watch, watch.complaint() or "the checks did not all hold for long enough")
+                await self._committed(watch)
+            else:
+                self._go_back(watch, watch.complaint() or "the checks did not all hold for long enough")
 
     def _left(self) -> float:
         return max(0.0, self.deadline_s - time.monotonic())
@@ -129,26 +142,24 @@ class Judge:
         except SlotsError:
             return False
 
-    async def _committed(self, watch: Watch) -> Health:
+    async def _committed(self, watch: Watch) -> None:
         self._stand_down()
-        said = self._say("committed", deadline_s=None)
+        self._say("committed", deadline_s=None)
         _print(f"slot {self.slots.disk.running} is committed after {time.monotonic():.0f} s")
         self._keep("committed", watch, "", with_log=False)
         await self._note_network()
-        return said
 
-    def _go_back(self, watch: Watch, reason: str) -> Health:
+    def _go_back(self, watch: Watch, reason: str) -> None:
         """The order matters: first what decides over the next boot, then what people want to know, then the restart."""
         try:
             self.slots.rollback()
         except SlotsError as error:
             # The selector counts a trial's boots before it boots: they run out all the same.
             _print(f"the trial cannot be ended in the selector: {error}")
-        said = self._say("rolling-back", reason=reason)
+        self._say("rolling-back", reason=reason)
         _print(f"the trial failed: {reason}")
         self._keep("rolled-back", watch, reason, with_log=True)
         self.restart()
-        return said
 
     def _stand_down(self) -> None:
         """End what would restart the machine at the deadline."""
@@ -187,7 +198,7 @@ class Judge:
 
     # --- a normal boot ---
 
-    async def _normal(self, running: Slot) -> Health:
+    async def _normal(self, running: Slot) -> None:
         self._say("checking", deadline_s=None)
         essential = Watch(self.essential, lambda: self._checks(essential, further), hold=self.hold)
         further = Watch(self.further, lambda: self._checks(essential, further), hold=self.hold)
@@ -198,24 +209,24 @@ class Judge:
             # The others decide over nothing here, so they do not compete with what is being started.
             with further.running():
                 await essential.settled(float("inf"))
-                said = await self._good(running)
-                await further.all_looked_at(time.monotonic() + 60)
+                await self._good(running)
+                await further.all_hold(time.monotonic() + self.linger)
                 self._checks(essential, further)
-                return self._said if self._said.state == said.state else said
 
-    async def _good(self, running: Slot) -> Health:
+    async def _good(self, running: Slot) -> None:
         try:
             if running not in (self.slots.state().active, self.slots.state().trial):
-                return self._say("visiting")
+                self._say("visiting")
+                return
             self.slots.commit()
         except SlotsError as error:
             _print(f"the boot cannot be counted as a good one: {error}")
-            return self._say("unhealthy", reason=str(error))
+            self._say("unhealthy", reason=str(error))
+            return
         self._notice_lost(running)
-        said = self._say("good")  # Whoever reads this knows that nothing more is written about the boot before.
+        self._say("good")  # Whoever reads this knows that nothing more is written about the boot before.
         _print(f"slot {running} is up after {time.monotonic():.0f} s")
         await self._note_network()
-        return said
 
     def _notice_lost(self, running: Slot) -> None:
         """A trial that GRUB gave up, because no boot of it got as far as being judged, is put on record now."""
@@ -239,7 +250,7 @@ class Judge:
 
     # --- telling ---
 
-    def _say(self, state: str, **changes: object) -> Health:
+    def _say(self, state: str, **changes: object) -> None:
         disk = self.slots.disk
         current = self._said
         self._said = Health(
@@ -248,10 +259,25 @@ class Judge:
             trial=disk.trial,
             reason=str(changes.get("reason", "")),
             deadline_s=_number(changes.get("deadline_s", current.deadline_s)),
+            watching=True,
             checks=current.checks,
         )
         report.publish(self._said, self.state)
-        return self._said
+        if disk.running is not None and state != current.state:
+            self._note(disk.running)
+
+    def _note(self, running: Slot) -> None:
+        """Put the verdict down for people."""
+        said, known = self._said, self.slots.contents().get(running, Content(""))
+        history.note(
+            self.slots.folder,
+            hardware.text(self.boot_id),
+            said.state,
+            slot=running,
+            version=known.version,
+            trial=said.trial,
+            reason=said.reason,
+        )
 
     def _checks(self, *watches: Watch) -> None:
         reports = tuple(one for watch in watches for one in watch.reports())

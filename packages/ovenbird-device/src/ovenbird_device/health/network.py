@@ -14,7 +14,6 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -175,8 +174,7 @@ def remember(network: Network, path: Path = NOTE) -> None:
         files.save(path, network)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """The check. The note is read once, so that nobody can change it while a trial runs."""
 
     before: Network | None

@@ -13,9 +13,10 @@ import re
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
 
 from ..format import settings
 from .check import Check, Look, run_program
@@ -27,8 +28,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
 _LONGEST_LINE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """A program, or a line for the shell, that must end with 0."""
 
     name: str
@@ -46,8 +46,7 @@ class Program:
         return Look(False, f"{how}{': ' if ended.last_line else ''}{ended.last_line}")
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(msgspec.Struct, frozen=True):
     """An address that must answer, by default with a status from 200 to 399."""
 
     name: str
@@ -66,8 +65,7 @@ class Http:
         return Look(self.any_status or 200 <= status < 400, f"{self.address} answers with {status}")
 
 
-@dataclass(frozen=True, slots=True)
-class Tcp:
+class Tcp(msgspec.Struct, frozen=True):
     """A host and port that must take a connection."""
 
     name: str
@@ -87,8 +85,7 @@ class Tcp:
         return Look(True, f"{self.place} takes connections")
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True):
     """A unit of systemd that must be active."""
 
     name: str
@@ -105,8 +102,7 @@ class Unit:
         return Look(ended.code == 0 and state == "active", f"{self.unit} is {state} ({values.get('SubState', '?')})")
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """A container of podman (root's) that must be running, and healthy if it has a health check of its own."""
 
     name: str
@@ -160,8 +156,7 @@ def from_folder(folder: Path = FOLDER) -> list[Check]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """A check that cannot hold, because what it needs to know is missing."""
 
     name: str

@@ -22,6 +22,7 @@ KEPT = 5
 """Trials whose records are kept."""
 MOST_LOG = 256 << 10
 """Bytes of the end of a failed trial's log that are kept."""
+_LOG = "journal.txt"
 _LOG_LINES = 4000
 _LOG_PATIENCE = 30.0
 
@@ -34,6 +35,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "waiting"
     detail: str = ""
     looks: int = 0
+    at_s: float | None = None
+    """When the last look ended, in seconds since the kernel started. None if none has."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """When a trial is given up, in seconds since the kernel started."""
     updated_s: float = 0.0
     """When this was written, in the same seconds."""
+    watching: bool = False
+    """Whether the checks are still looked at. Once a boot is judged they are not: `at_s` says of when they are then."""
     checks: tuple[CheckReport, ...] = ()
 
 
@@ -103,6 +108,11 @@ def trials(folder: Path = TRIALS) -> list[Trial]:
     return sorted((trial for trial in found if trial is not None), key=lambda trial: trial.number)
 
 
+def log_path(folder: Path, number: int) -> Path:
+    """Where the log lies that a trial left."""
+    return _place(folder, number) / _LOG
+
+
 def keep(trial: Trial, log: bytes = b"", folder: Path = TRIALS) -> None:
     """Put a trial on record under the next number, with its log. Raises OSError."""
     folder.mkdir(mode=0o750, exist_ok=True)
@@ -119,8 +129,8 @@ def keep(trial: Trial, log: bytes = b"", folder: Path = TRIALS) -> None:
     kept = msgspec.structs.replace(trial, number=number, time=trial.time or int(time.time()))
     files.save(place / "trial.json", kept)
     if log:
-        _save_log(place / "journal.txt", log)
-        files.save(place / "trial.json", msgspec.structs.replace(kept, log="journal.txt"))
+        _save_log(place / _LOG, log)
+        files.save(place / "trial.json", msgspec.structs.replace(kept, log=_LOG))
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -28,14 +28,21 @@ class Entry:
         self.check = check
         self.last: Look | None = None
         self.looks = 0
+        self.at: float | None = None
         self.since: float | None = None
         """Since when it has held without a break; None if it does not."""
 
     def report(self) -> CheckReport:
         """For page and JSON."""
         state = "waiting" if self.last is None else "ok" if self.last.ok else "failing"
-        detail = self.last.detail if self.last else ""
-        return CheckReport(name=self.check.name, kind=self.check.kind, state=state, detail=detail, looks=self.looks)
+        return CheckReport(
+            name=self.check.name,
+            kind=self.check.kind,
+            state=state,
+            detail=self.last.detail if self.last else "",
+            looks=self.looks,
+            at_s=None if self.at is None else round(self.at, 1),
+        )
 
 
 class Watch:
@@ -88,9 +95,9 @@ class Watch:
                 continue
             self._news.clear()
 
-    async def all_looked_at(self, deadline: float) -> None:
-        """Wait until there was a look at each, or until the deadline."""
-        while time.monotonic() < deadline and any(entry.last is None for entry in self.entries):
+    async def all_hold(self, deadline: float) -> None:
+        """Wait until the last look at each found it holding, or until the deadline."""
+        while time.monotonic() < deadline and any(entry.since is None for entry in self.entries):
             await asyncio.sleep(0.2)
 
     def _missing(self, now: float) -> float | None:
@@ -111,6 +118,7 @@ class Watch:
             news = entry.last != found
             entry.last = found
             entry.looks += 1
+            entry.at = time.monotonic()
             if news:
                 self._changed()
             self._news.set()

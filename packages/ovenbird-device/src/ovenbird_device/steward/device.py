@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..format import FormatError, settings
+import msgspec
+
+from ..accounts import users as accounts
+from ..dev import session
+from ..format import FormatError, apps, settings
+from ..network import trial
+from ..raspberry import bootloader
 from ..slots import disk, files, manage
 from ..slots.manage import Slots
+from ..terminal import opening
+from ..tls import store
 from ..update.installer import Terms
 from ..update.job import Updates
+from .changes import Changes
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where things are. `disk` is a disk image to use in place of the running system's disk."""
 
     note: Path = disk.NOTE
@@ -25,26 +33,36 @@ class Places:
     image: Path = manage.IMAGE
     settings: Path = Path("/") / settings.PATH
     disk: Path | None = None
+    apps: Path = Path("/") / apps.PATH
+    units: Path = session.Places().units
+    users: accounts.Places = msgspec.field(default_factory=accounts.Places)
+    network: trial.Places = msgspec.field(default_factory=trial.Places)
+    terminal: opening.Places = msgspec.field(default_factory=opening.Places)
+    certificates: store.Places = msgspec.field(default_factory=store.Places)
 
 
-@dataclass(slots=True)
 class Device:
     """What actions work on. `reboot` is called when an update has armed its trial."""
 
-    places: Places
-    reboot: Callable[[], None]
-    updates: Updates = field(init=False)
+    def __init__(self, places: Places, reboot: Callable[[], None]) -> None:
+        self.places = places
+        self.changes = Changes(places.state)
+        self.updates = Updates(self.slots, self.terms, reboot)
+        self.developing = threading.Lock()
+        self.certifying = threading.Lock()
 
-    def __post_init__(self) -> None:
-        self.updates = Updates(self.slots, self.terms, self.reboot)
+    def dev_places(self) -> session.Places:
+        """Where programs under development are."""
+        return session.Places(self.places.apps, self.places.state, self.places.units)
 
     def slots(self) -> Slots:
         """The slots as they are now. Raises SlotsError."""
         note = disk.read_note(self.places.note)
         if self.places.disk is not None:
-            return Slots(disk.in_image(self.places.disk, note), self.places.state, self.places.image)
-        found = disk.locate(note, self.places.system, self.places.devices)
-        return Slots(found, self.places.state, self.places.image)
+            found = disk.in_image(self.places.disk, note)
+        else:
+            found = disk.locate(note, self.places.system, self.places.devices)
+        return Slots(found, self.places.state, self.places.image, self.places.system / bootloader.IN_SYSFS)
 
     def terms(self) -> Terms:
         """What the image says about bundles; an image that says nothing takes none. Raises ValueError."""

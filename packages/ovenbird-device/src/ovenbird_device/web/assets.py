@@ -5,9 +5,10 @@ The table of names is closed, so no path from a request ever reaches the file sy
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -17,30 +18,34 @@ _FOLDER = Path(__file__).with_name("static")
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """One file, plain and compressed."""
+class Asset(msgspec.Struct, frozen=True, dict=True):
+    """One file."""
 
     url: str
     kind: str
     plain: bytes
-    packed: bytes
+
+    @cached_property
+    def packed(self) -> bytes:
+        """Compressed, once somebody wants it."""
+        return gzip.compress(self.plain, 9, mtime=0)
 
 
 class Assets:
     """All static files of the page."""
 
-    def __init__(self, folder: Path = _FOLDER) -> None:
+    def __init__(self, *more: Path) -> None:
+        """`more` are the folders of pages that not every image has."""
         self._by_name: dict[str, Asset] = {}
         self._by_url: dict[str, Asset] = {}
-        for path in sorted(folder.iterdir()):
+        for path in sorted(path for folder in (_FOLDER, *more) for path in folder.iterdir()):
             kind = _KINDS.get(path.suffix)
             if kind is None:
                 continue
             plain = path.read_bytes()
             digest = hashlib.sha256(plain).hexdigest()[:16]
             url = f"/static/{path.stem}.{digest}{path.suffix}"
-            asset = Asset(url, kind, plain, gzip.compress(plain, 9, mtime=0))
+            asset = Asset(url, kind, plain)
             self._by_name[path.name] = self._by_url[url] = asset
 
     def url(self, name: str) -> str:

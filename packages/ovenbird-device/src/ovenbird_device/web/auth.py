@@ -12,11 +12,12 @@ import ipaddress
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from ..provision import password
 from .guard import from_browser
@@ -30,15 +31,20 @@ _MOST_KNOWN = 16
 Verdict = Literal["right", "wrong", "wait", "none"]
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(msgspec.Struct):
     started: float
     seen: float
     kept: str  # the hash that the password had when the session began
 
 
-@dataclass(slots=True)
-class _Sender:
+class Proof(msgspec.Struct, frozen=True):
+    """What somebody was let in by, for what goes on after the answer: a session, or (empty) the password alone."""
+
+    session: str
+    kept: str  # the hash that the password had then
+
+
+class _Sender(msgspec.Struct):
     failures: int
     until: float
 
@@ -73,22 +79,29 @@ class Auth:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.cookie = settings.cookie()
+        self._cookie = settings.cookie()
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._throttle = Throttle()
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._under_way: dict[bytes, asyncio.Future[Verdict]] = {}
 
     @property
     def provisioned(self) -> bool:
         """Whether the device has a password at all."""
         return password.read(self._settings.password_file) is not None
 
-    def signed_in(self, request: Request) -> bool:
+    def cookie(self, request: HTTPConnection) -> str:
+        """The name of the session's cookie. By HTTPS it is another one, which a browser takes and sends by HTTPS only:
+        what was in clear once opens nothing there, and who has it cannot be signed out by a plain answer.
+        """
+        return f"__Host-{self._cookie}" if _secure(request) else self._cookie
+
+    def signed_in(self, request: HTTPConnection) -> bool:
         """Whether a live session's cookie comes with the request. For reading only; see `may_change`."""
-        token = request.cookies.get(self.cookie, "")
+        token = self.token(request)
         session = self._sessions.get(token)
         if session is None:
             return False
@@ -100,6 +113,17 @@ class Auth:
         session.seen = now
         return True
 
+    def proof(self, request: HTTPConnection) -> Proof:
+        """By what this request, which was let in, was let in."""
+        kept = password.read(self._settings.password_file)
+        token = self.token(request)
+        return Proof(token if self.signed_in(request) else "", kept.hash if kept else "")
+
+    def stands(self, proof: Proof) -> bool:
+        """Whether it would still be: nobody has signed out, and the password is the same."""
+        kept = password.read(self._settings.password_file)
+        return kept is not None and kept.hash == proof.kept and proof.session in ("", *self._sessions)
+
     async def may_change(self, request: Request) -> Verdict:
         """Whether this request may change the device: a session from our own page, or the password by Basic."""
         if from_browser(request.headers) and self.signed_in(request):
@@ -110,64 +134,124 @@ class Auth:
         user, secret = given
         return await self.check(sender(request), secret if user == password.USER else None)
 
+    async def may_read(self, request: Request) -> Verdict:
+        """Whether this request may read what is not for everybody: a session suffices, as nothing changes."""
+        return "right" if self.signed_in(request) else await self.may_change(request)
+
     def wait(self, who: str) -> float:
         """Seconds until `who` may try a password again."""
         return self._throttle.wait(who, time.monotonic())
 
     async def check(self, who: str, secret: str | None) -> Verdict:
         """Check a password; None stands for a wrong user name and takes as long."""
-        if self._throttle.wait(who, time.monotonic()) > 0 or self._waiting >= _MOST_WAITING:
+        if self._throttle.wait(who, time.monotonic()) > 0:
             return "wait"
         kept = password.read(self._settings.password_file)
         if kept is None:
             return "wrong"
         mark = hmac.digest(self._key, f"{kept.hash}\0{secret}".encode("utf-8", "surrogatepass"), hashlib.sha256)
-        if secret is not None and mark in self._known:
+        if secret is None:
+            return await self._compute(who, kept, None)
+        if mark in self._known:
             return "right"
+        if (under_way := self._under_way.get(mark)) is not None:
+            # Many programs that come at once with the same password: one check tells all of them.
+            return await asyncio.shield(under_way)
+        outcome: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._under_way[mark] = outcome
+        verdict: Verdict = "wait"
+        try:
+            verdict = await self._compute(who, kept, secret)
+        finally:
+            del self._under_way[mark]
+            outcome.set_result(verdict)
+        if verdict == "right":
+            self._throttle.succeeded(who)
+            self._keep(mark)
+        return verdict
+
+    async def _compute(self, who: str, kept: password.PasswordFile, secret: str | None) -> Verdict:
+        """Check a password in its turn; only a few wait for theirs."""
+        if self._waiting >= _MOST_WAITING:
+            return "wait"
         self._waiting += 1
         try:
             async with self._turn:
                 if self._throttle.wait(who, time.monotonic()) > 0:
                     return "wait"
                 right = await asyncio.to_thread(password.matches, kept, secret or "") and secret is not None
-                if not right:
-                    self._throttle.failed(who, time.monotonic())
-                    return "wrong"
         finally:
             self._waiting -= 1
-        self._throttle.succeeded(who)
+        if not right:
+            self._throttle.failed(who, time.monotonic())
+        return "right" if right else "wrong"
+
+    def _keep(self, mark: bytes) -> None:
         self._known[mark] = None
         while len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
-        return "right"
 
-    def begin(self) -> str:
-        """A new session's token."""
+    def _begin(self, cookie: str) -> str:
+        """A new session's token, which counts in a cookie of that name only."""
         kept = password.read(self._settings.password_file)
         token, now = secrets.token_urlsafe(32), time.monotonic()
-        self._sessions[token] = _Session(now, now, kept.hash if kept else "")
+        self._sessions[f"{cookie}={token}"] = _Session(now, now, kept.hash if kept else "")
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return token
 
-    def end(self, request: Request) -> None:
+    def renew(self, request: Request, response: Response) -> None:
+        """Give who is signed in a new session with an answer: a changed password has ended all of them."""
+        if request.cookies.get(self.cookie(request)):
+            self._end(request)
+            self.welcome(request, response)
+
+    def welcome(self, request: Request, response: Response) -> None:
+        """Begin a session with an answer. Its cookie is Secure if it goes by HTTPS."""
+        name, secure = self.cookie(request), _secure(request)
+        token = self._begin(name)
+        response.set_cookie(name, token, path="/", httponly=True, samesite="strict", secure=secure)
+
+    def forget(self, request: Request, response: Response) -> None:
         """End the request's session, if it has one."""
-        self._sessions.pop(request.cookies.get(self.cookie, ""), None)
+        self._end(request)
+        response.delete_cookie(
+            self.cookie(request), path="/", httponly=True, samesite="strict", secure=_secure(request)
+        )
+
+    def _end(self, request: Request) -> None:
+        self._sessions.pop(self.token(request), None)
+
+    def token(self, request: HTTPConnection) -> str:
+        """What the request's session would go by; a cookie in clear is none by HTTPS."""
+        name = self.cookie(request)
+        return f"{name}={request.cookies.get(name, '')}"
 
 
-def sender(request: Request) -> str:
+def _secure(request: HTTPConnection) -> bool:
+    return request.url.scheme in ("https", "wss")
+
+
+def sender(request: HTTPConnection) -> str:
     """Who is made to wait: an IPv4 address, or the /64 that one IPv6 host commands."""
+    address = _address(request)
+    if isinstance(address, ipaddress.IPv6Address) and not address.is_link_local:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or "unknown")
+
+
+def peer(request: HTTPConnection) -> str:
+    """Who asks, for the list of changes: the whole address."""
+    return str(_address(request) or "unknown")
+
+
+def _address(request: HTTPConnection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address((request.client.host if request.client else "").partition("%")[0])
     except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        if address.is_link_local:
-            return str(address)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def basic(headers: Headers) -> tuple[str, str] | None:

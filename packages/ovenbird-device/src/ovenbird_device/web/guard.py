@@ -2,6 +2,7 @@
 
 In this order: the client's address is private, the Host header names this device (against DNS rebinding), the body
 is small, and a change that comes from a browser comes from this device's own pages (against cross-site requests).
+Then a plain request goes on to HTTPS, where the image wants that only.
 Written as plain ASGI so that it holds for static files, errors and unknown paths alike.
 """
 
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .linger import Lingering
 from .negotiate import refusal
+from .secure import Secure
 from .settings import Settings
 
 SECURITY_HEADERS = {
@@ -37,9 +40,14 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, streams: frozenset[str] = frozenset()) -> None:
-        """`streams` are the paths that take a body of any size, and see to it themselves."""
+    def __init__(
+        self, app: ASGIApp, settings: Settings, secure: Secure | None = None, streams: frozenset[str] = frozenset()
+    ) -> None:
+        """`secure`: where plain requests may be sent on to. `streams` are the paths that take a body of any size, and
+        see to it themselves.
+        """
         self._app = app
+        self._secure = secure
         self._settings = settings
         self._streams = streams
 
@@ -47,8 +55,9 @@ class Guard:
         """Refuse, or pass on with a counted body and with security headers on the answer."""
         headers = Headers(scope=scope)
         if scope["type"] == "websocket":
-            # It only tells what everybody may read, but not to other sites: browsers do not keep those apart here.
-            if self._trouble({**scope, "method": "GET"}, headers) is None and _same_origin(headers, headers["host"]):
+            # Browsers do not keep other sites from opening one, so this does.
+            trouble = self._trouble({**scope, "method": "GET"}, headers)
+            if trouble is None and _same_origin(scope, headers, headers["host"]):
                 await self._app(scope, receive, send)
             else:
                 await receive()
@@ -65,16 +74,20 @@ class Guard:
                 answer.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        trouble = self._trouble(scope, headers)
-        if trouble is not None:
-            status, text, hint = trouble
-            answer = refusal(headers, status, text, hint)
+        answer = self._refusal(scope, headers)
+        if answer is None and self._secure is not None:
+            answer = self._secure.elsewhere(scope, headers)
+        if answer is not None:
             streaming = scope["path"] in self._streams
             await (Lingering(answer) if streaming else answer)(scope, receive, send_guarded)
             return
         if scope["path"] not in self._streams:
             receive = _counted(receive, self._settings.body_limit)
         await self._app(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        trouble = self._trouble(scope, headers)
+        return None if trouble is None else refusal(headers, *trouble)
 
     def _trouble(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         """Why a request is refused before its body is read: status, sentence, hint. None to let it pass."""
@@ -91,7 +104,7 @@ class Guard:
         limit = settings.body_limit if scope["path"] not in self._streams else sys.maxsize
         if not (length.isascii() and length.isdigit()) or int(length) > limit:
             return 413, "That is too large.", f"At most {settings.body_limit} bytes are taken here."
-        if scope["method"] not in _SAFE and not _same_origin(headers, hosts[0]):
+        if scope["method"] not in _SAFE and not _same_origin(scope, headers, hosts[0]):
             return 403, "That request came from another site.", "Changes are taken from this device's own pages."
         return None
 
@@ -101,7 +114,7 @@ def from_browser(headers: Headers) -> bool:
     return "origin" in headers or "sec-fetch-site" in headers
 
 
-def _same_origin(headers: Headers, host: str) -> bool:
+def _same_origin(scope: Scope, headers: Headers, host: str) -> bool:
     """Whether a change proves to come from our own page, or from no browser at all.
 
     Browsers send Origin with each POST; over plain HTTP they often leave out Sec-Fetch-Site. If any of the two is
@@ -117,7 +130,9 @@ def _same_origin(headers: Headers, host: str) -> bool:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+    # A page that came in clear may be anybody's. By plain HTTP, there may be a server in front that does HTTPS.
+    schemes = ("https",) if scope["scheme"] in ("https", "wss") else ("http", "https")
+    return parts.scheme in schemes and parts.netloc.lower() == host.lower()
 
 
 def _counted(receive: Receive, limit: int) -> Callable[[], Any]:

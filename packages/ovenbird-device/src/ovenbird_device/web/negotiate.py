@@ -10,6 +10,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 _WORTH_PACKING = 1024
+ASKS = "asks"
+"""The name of routes that ask people before something is done: programs do it at once."""
 
 
 def wants_html(headers: Headers) -> bool:

@@ -2,16 +2,16 @@
 
 import socket
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..facts.overview import Overview
-from ..slots.manage import Status
+from ..slots.status import Status
 from . import view
 from .assets import Assets
+from .charts import ChartsView
 from .negotiate import packed
 
 if TYPE_CHECKING:
@@ -19,34 +19,35 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """Renders the templates; compiles each at its first use."""
+    """Renders the templates; loads each at its first use."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, *, terminal: bool = False) -> None:
+        """`terminal`: whether this image has one."""
         self._assets = assets
+        self._terminal = terminal
 
     @cached_property
     def _templates(self) -> "jinja2.Environment":
-        import jinja2  # a tenth of the agent's start, and not needed by programs
+        from . import engine  # with Jinja2, a tenth of the agent's start, and not needed by programs
 
-        loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
-        environment = jinja2.Environment(
-            loader=loader,
-            autoescape=True,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        environment.filters["sized"] = view.sized
-        environment.filters["duration"] = view.duration
-        return environment
+        return engine.for_pages({"duration": view.duration, "sized": view.sized})
 
     def prepare(self) -> None:
-        """Compile every template now. Safe in a thread beside the event loop."""
-        for name in self._templates.list_templates(extensions=["html"]):
+        """Load every template now. Safe in a thread beside the event loop."""
+        from .engine import names
+
+        for name in names():
             self._templates.get_template(name)
 
-    def overview(self, request: Request, overview: Overview, *, signed_in: bool, fragment: bool) -> Response:
+    def overview(
+        self,
+        request: Request,
+        overview: Overview,
+        *,
+        signed_in: bool,
+        fragment: bool,
+        charts: ChartsView | None,
+    ) -> Response:
         """The overview, or only its live numbers when htmx asks for them."""
         return self._page(
             request,
@@ -56,6 +57,15 @@ class Pages:
             meters=view.meters(overview),
             strata=view.strata(overview),
             headline=view.headline(overview),
+            charts=charts,
+        )
+
+    def show(
+        self, request: Request, template: str, *, signed_in: bool, status: int = 200, **values: object
+    ) -> Response:
+        """Any other page."""
+        return self._page(
+            request, template, status=status, signed_in=signed_in, hostname=socket.gethostname(), **values
         )
 
     def update(self, request: Request, *, fragment: bool, status: int, signed_in: bool, **values: object) -> Response:
@@ -89,10 +99,13 @@ class Pages:
         """The device goes down now."""
         return self._page(request, "going.html", status=202, signed_in=True, name=name, boot_id=boot_id)
 
-    def message(self, request: Request, status: int, text: str, hint: str) -> Response:
+    def message(self, request: Request, status: int, text: str, hint: str, *, signed_in: bool) -> Response:
         """A refusal or an error, in the page's own clothes."""
-        return self._page(request, "message.html", status=status, signed_in=False, text=text, hint=hint)
+        return self._page(request, "message.html", status=status, signed_in=signed_in, text=text, hint=hint)
 
     def _page(self, request: Request, template: str, *, status: int = 200, **values: object) -> Response:
-        text = self._templates.get_template(template).render(values, asset=self._assets.url, pellets=view.PELLETS)
+        here = request.url.path.split("/")[1]
+        text = self._templates.get_template(template).render(
+            values, asset=self._assets.url, pellets=view.PELLETS, here=here, terminal=self._terminal
+        )
         return packed(request.headers, text.encode(), "text/html", status)

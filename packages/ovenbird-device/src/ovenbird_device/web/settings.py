@@ -4,60 +4,52 @@ import hashlib
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
+from ..accounts import users as accounts
 from ..facts.overview import Places
-from ..format import FormatError
+from ..facts.private import PRIVATE, Network, within
+from ..format import FormatError, apps, terminal
 from ..format import settings as update_settings
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Loopback, RFC 1918, link-local and unique local addresses: who can be in the same house.
-PRIVATE: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "127.0.0.0/8",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "169.254.0.0/16",
-        "::1/128",
-        "fe80::/10",
-        "fc00::/7",
-    )
-)
+from ..format.page import Tls
+from ..network import trial
+from ..provision import password
+from ..tls import store
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How this agent runs."""
 
     state: Path = Path("/data/ovenbird")
     steward: Path = Path("/run/ovenbird/steward.sock")
-    places: Places = field(default_factory=Places)
+    places: Places = msgspec.field(default_factory=Places)
     update: Path = Path("/") / update_settings.PATH
+    apps: Path = Path("/") / apps.PATH
+    terminal: Path = Path("/") / terminal.PATH
+    users: accounts.Places = msgspec.field(default_factory=accounts.Places)
+    networks: Path = trial.Places().kept
+    machine_id: Path = Path("/etc/machine-id")
+    os_release: Path = Path("/usr/lib/os-release")
+    journal: Path | None = None
+    """A folder of journal files in place of the system's."""
     allowed: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
+    tls: Tls = "off"
+    certificates: store.Places = msgspec.field(default_factory=store.Places)
     body_limit: int = 64 * 1024
 
     @property
     def password_file(self) -> Path:
         """Where provisioning keeps the hash."""
-        return self.state / "password.json"
+        return self.state / password.FILE
 
     def may_connect(self, peer: str) -> bool:
         """Whether a client's address is private or explicitly allowed. What is no address is refused."""
-        try:
-            address: Address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        address = mapped or address
-        return any(address in network for network in (*PRIVATE, *self.allowed) if network.version == address.version)
+        return within(peer, (*PRIVATE, *self.allowed))
 
     def knows_host(self, header: str) -> bool:
         """Whether a Host header names this device: an address, `localhost`, its name, its name in `.local`.
@@ -79,7 +71,7 @@ class Settings:
     def cookie(self) -> str:
         """This device's cookie name: cookies ignore ports, and several devices may be forwarded to one host."""
         try:
-            machine = Path("/etc/machine-id").read_bytes().strip()
+            machine = self.machine_id.read_bytes().strip()
         except OSError:
             machine = b""
         own = hashlib.sha256(b"ovenbird session cookie\0" + machine + bytes(str(self.state), "utf-8")).hexdigest()

@@ -1,15 +1,17 @@
 """How the overview's values are written for people: units, durations, the pellets of a meter, the strata of a boot."""
 
-from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
 
 from ..facts.overview import Overview
-from ..slots.manage import SlotStatus, Status
+from ..format.eeprom import day
+from ..slots.status import BootLoader, SlotStatus, Status
 
 PELLETS = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
+class Meter(msgspec.Struct, frozen=True):
     """A reading with its share of the whole, drawn as pellets of clay."""
 
     name: str
@@ -27,8 +29,7 @@ class Meter:
         return min(PELLETS, max(1 if self.share > 0.005 else 0, round(self.share * PELLETS)))
 
 
-@dataclass(frozen=True, slots=True)
-class Stratum:
+class Stratum(msgspec.Struct, frozen=True):
     """One part of the boot, as a piece of a bar."""
 
     name: str
@@ -60,6 +61,12 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[:2])
 
 
+def stamps(seconds: int) -> tuple[str, str]:
+    """A time for `<time>`: ISO 8601, and for people without JavaScript, both in UTC."""
+    when = datetime.fromtimestamp(min(max(seconds, 0), 253_000_000_000), UTC)
+    return when.isoformat(), f"{when:%Y-%m-%d %H:%M}"
+
+
 def meters(overview: Overview) -> list[Meter]:
     """The four readings that tell whether a device is well."""
     load = overview.load[0]
@@ -87,11 +94,15 @@ def meters(overview: Overview) -> list[Meter]:
         found.append(Meter("Temperature", f"{hottest.celsius:.1f}", "°C", note, scale, _level(hottest.celsius, 70, 82)))
     else:
         found.append(Meter("Temperature", "No sensor", "", "Virtual machines have none.", None, "calm"))
-    data = overview.data
-    share = data.used / data.total if data.total else None
-    value, unit = size(data.used)
-    found.append(Meter("Data", value, unit, f"of {sized(data.total)}", share, _level(share, 0.85, 0.95)))
+    found.append(data_meter(overview.data.used, overview.data.total))
     return found
+
+
+def data_meter(used: int, total: int) -> Meter:
+    """How full data is, in bytes."""
+    share = used / total if total else None
+    value, unit = size(used)
+    return Meter("Data", value, unit, f"of {sized(total)}", share, _level(share, 0.85, 0.95))
 
 
 def _level(value: float | None, warm: float, hot: float) -> str:
@@ -130,8 +141,7 @@ def headline(overview: Overview) -> str:
     return f"Running from {slot}, all is well." if overview.slot else "Up and answering."
 
 
-@dataclass(frozen=True, slots=True)
-class SlotsView:
+class SlotsView(msgspec.Struct, frozen=True):
     """What the page of the slots says beside the facts."""
 
     lead: str
@@ -161,6 +171,35 @@ def slots(status: Status) -> SlotsView:
         return SlotsView(f"Running from slot {running}.", advice, words, "", f"Go back to slot {other}")
     advice = f"Slot {other} holds nothing to go back to."
     return SlotsView(f"Running from slot {running}.", advice, words, "", "")
+
+
+class BootLoaderView(msgspec.Struct, frozen=True):
+    """What the page of the updates says of the boot loader in a Pi's EEPROM; sentences, or empty."""
+
+    here: str
+    carried: str
+    trouble: str
+    hindrance: str
+    last: str
+    offers: bool
+
+
+def boot_loader(said: BootLoader | None) -> BootLoaderView | None:
+    """The boot loader in words; None where there is nothing to say."""
+    if said is None or not (said.problem or said.carried or said.last):
+        return None
+    return BootLoaderView(
+        here=day(said.built),
+        carried="none" if said.carried is None else day(said.carried),
+        trouble=_sentence(said.problem),
+        hindrance=_sentence(said.hindrance),
+        last=said.last,
+        offers=not said.hindrance,
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _slot_words(one: SlotStatus) -> list[str]:

@@ -1,6 +1,8 @@
 // The little that the page does beside htmx: rest while nobody looks, say when the device is away, come back after it.
 "use strict";
 (() => {
+  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of document.querySelectorAll("time.local")) time.textContent = when.format(new Date(time.dateTime));
   const going = document.getElementById("going");
   if (going) {
     const progress = document.getElementById("progress");
@@ -27,17 +29,14 @@
     return;
   }
   let lost = false;
-  const say = (text) => {
-    let line = document.getElementById("away");
-    if (!line) {
-      line = document.createElement("p");
-      line.id = "away";
-      line.setAttribute("role", "status");
-      document.body.append(line);
-    }
-    line.textContent = text;
-    line.hidden = !text;
-  };
+  const say = (text) => { document.getElementById("away").textContent = text; };
+  // What somebody should hear when it changes; the numbers beside it change every few seconds and are not read out.
+  const worth = () => [...document.querySelectorAll("[data-say]")].map((one) => one.textContent.trim()).join(". ");
+  let heard = worth();
+  document.addEventListener("htmx:afterSettle", () => {
+    const news = worth();
+    if (news !== heard) document.getElementById("said").textContent = heard = news;
+  });
   const away = () => {
     if (lost) return;
     lost = true;

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from ...update.job import Update
+from ...update.snapshot import Update
 
 _KEPT = 256
 

@@ -13,14 +13,14 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from ...steward import client
 from ...steward.protocol import Update as Order
 from ...steward.protocol import UpdateResume
-from ...update.job import Update
-from ...update.policy import Reason
+from ...update.snapshot import Reason, Update
 from .events import Events, tell
 
 SILENCE = 20.0
@@ -38,13 +38,12 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """One update as the agent follows it. `now` is what the steward said last."""
 
     now: Update
-    events: Events = field(default_factory=Events)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    events: Events = msgspec.field(default_factory=Events)
+    ended: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     @property
     def running(self) -> bool:

@@ -6,11 +6,20 @@ comes after it is passed over. Memory stays constant whatever the sender writes.
 from __future__ import annotations
 
 import re
-from email.message import Message
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 _HEADERS, _FIELD = 8192, 1024
 _MOST_FIELDS = 16
 _BOUNDARY = re.compile(rb"[\x21-\x7e ]{1,70}")
+
+
+def _message() -> Message:
+    from email.message import Message  # a tenth of a megabyte, for the few who send forms
+
+    return Message()
 
 
 class MultipartError(ValueError):
@@ -19,7 +28,7 @@ class MultipartError(ValueError):
 
 def boundary_of(content_type: str) -> bytes | None:
     """The boundary that a Content-Type names; None if it is not multipart/form-data. Raises MultipartError."""
-    message = Message()
+    message = _message()
     message["Content-Type"] = content_type
     if message.get_content_type() != "multipart/form-data":
         return None
@@ -85,7 +94,7 @@ class Multipart:
         if len(block) > _HEADERS:
             raise MultipartError("A part of the form has too large a head.")
         self._rest = rest
-        message = Message()
+        message = _message()
         for line in block.split(b"\r\n"):
             title, _, value = line.decode("utf-8", "replace").partition(":")
             if title.strip().lower() == "content-disposition":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -22,15 +22,14 @@ class CutError(Exception):
     """The sender went away in the middle."""
 
 
-@dataclass(slots=True)
-class Body:
+class Body(msgspec.Struct):
     """The bundle in a request's body."""
 
     request: Request
     form: Multipart | None
     size: int | None
     """Bytes of the body, if it is the bundle itself and says so."""
-    _kept: list[bytes] = field(default_factory=list[bytes])
+    _kept: list[bytes] = msgspec.field(default_factory=list[bytes])
     _over: bool = False
 
     @classmethod
@@ -92,7 +91,7 @@ class Body:
         return data
 
 
-def order_of(values: Mapping[str, str], size: int | None) -> Order:
+def order_of(values: Mapping[str, str], size: int | None, by: str) -> Order:
     """What the query or the form asks for."""
 
     def said(name: str, default: bool = False) -> bool:
@@ -104,6 +103,7 @@ def order_of(values: Mapping[str, str], size: int | None) -> Order:
         force=said("force"),
         trial_only=said("trial_only"),
         reboot=said("reboot", True),
+        by=by,
     )
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...format import FormatError, settings
 from ...health import report
-from ...slots.manage import Status
+from ...raspberry import bootloader
+from ...slots.status import BootLoader, Status
 from ...steward import client
-from ...steward.protocol import Arm, Commit, Rescue, Reset, Rollback
+from ...steward.protocol import Arm, Commit, Eeprom, Rescue, Reset, Rollback
 from ...update import record
-from ...update.policy import Reason
-from ..auth import basic
+from ...update.snapshot import Reason
+from ..answers import JobAnswer, Refusal, ResetDone
+from ..auth import basic, peer
+from ..forms import fields
 from ..linger import Lingering
 from ..negotiate import json, wants_html
+from ..stream import Stream
+from ..view import boot_loader
 from .intake import Intake, Job, RefusedError, Upload
 from .multipart import MultipartError
 from .requests import Body, CutError, order_of, place_of
@@ -71,6 +77,7 @@ class Updates:
             Route("/jobs/{id}", self.job, methods=["GET"]),
             Route("/slots", self.slots, methods=["GET"]),
             Route("/slots/{order}", self.decide, methods=["POST"]),
+            Route("/eeprom", self.eeprom, methods=["POST"]),
             Route("/rescue/reset", self.reset, methods=["POST"]),
         ]
 
@@ -135,6 +142,7 @@ class Updates:
             accepts=bool(self.said.certificates),
             image=self._site.reader.image,
             slot=facts.slot,
+            boot_loader=None if fragment else boot_loader(await self._boot_loader()),
             trouble=trouble,
         )
 
@@ -155,10 +163,10 @@ class Updates:
         if job is None or job.now.id != request.path_params["id"]:
             raise HTTPException(404, "This device does not know that job (any more).")
         if "text/event-stream" not in request.headers.get("accept", ""):
-            return json(request.headers, {"job": job.now, "events": job.events.since(0)})
+            return json(request.headers, JobAnswer(job=job.now, events=job.events.since(0)))
         last = request.headers.get("last-event-id", "0")
         number = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
-        return StreamingResponse(_stream(job, number), media_type="text/event-stream")
+        return Stream(_stream(job, number), media_type="text/event-stream")
 
     # Taking a bundle
 
@@ -202,7 +210,7 @@ class Updates:
         if place is not None:
             return await self.intake.resume(*place)
         fields = await body.start()
-        return await self.intake.begin(order_of({**fields, **request.query_params}, body.size))
+        return await self.intake.begin(order_of({**fields, **request.query_params}, body.size, peer(request)))
 
     async def _verdict(self, request: Request, job: Job) -> Response:
         if job.now.state == "failed":
@@ -216,11 +224,9 @@ class Updates:
         status, hint = _STATUS.get(Reason(reason), 422), _HINTS.get(Reason(reason), "")
         if wants_html(request.headers):
             return await self._page(request, trouble=f"{message} {hint}".strip(), status=status)
-        answer: dict[str, object] = {"error": message, "reason": reason}
-        if hint:
-            answer["hint"] = hint
+        answer = Refusal(error=message, hint=hint, reason=reason)
         if (job := self.intake.job) is not None and job.running:
-            answer |= {"id": job.now.id, "offset": job.now.received}
+            answer = msgspec.structs.replace(answer, id=job.now.id, offset=job.now.received)
         return json(request.headers, answer, status)
 
     # Slots
@@ -242,7 +248,7 @@ class Updates:
         """Commit the running slot, go back, or try the other slot (again); `?reboot=1` restarts at once."""
         name = request.path_params["order"]
         if name == "rescue":
-            return await self._site.restart(request, "/slots", Rescue())
+            return await self._site.restart(request, "/slots", Rescue(by=peer(request)))
         html = wants_html(request.headers)
         verdict = await self._site.auth.may_change(request)
         if verdict != "right":
@@ -251,9 +257,9 @@ class Updates:
             return self._site.refuse(request, verdict)
         reboot = request.query_params.get("reboot", "0").lower() in ("1", "true", "yes", "on")
         orders: dict[str, Commit | Rollback | Arm] = {
-            "commit": Commit(),
-            "rollback": Rollback(reboot),
-            "try": Arm(None, reboot),
+            "commit": Commit(by=peer(request)),
+            "rollback": Rollback(reboot, by=peer(request)),
+            "try": Arm(None, reboot, by=peer(request)),
         }
         if name not in orders:
             raise HTTPException(404)
@@ -263,6 +269,18 @@ class Updates:
             raise HTTPException(409 if error.reason else 503, str(error)) from error
         return RedirectResponse("/slots", 303) if html else self._slots_answer(request, status)
 
+    async def eeprom(self, request: Request) -> Response:
+        """Restart, and have the boot loader that the card carries written into a Pi's EEPROM on the way."""
+        return await self._site.restart(request, PATH, Eeprom(by=peer(request)))
+
+    async def _boot_loader(self) -> BootLoader | None:
+        """For the page; only a Raspberry Pi with an EEPROM is asked for it."""
+        if bootloader.read(self._site.settings.places.system / bootloader.IN_SYSFS).built is None:
+            return None
+        with suppress(client.StewardError):
+            return (await client.slots(self._site.settings.steward)).boot_loader
+        return None
+
     async def reset(self, request: Request) -> Response:
         """In rescue: reset `what` (etc, data), which has to be typed out in `confirm` (`reset etc`, `erase data`)."""
         html = wants_html(request.headers)
@@ -271,9 +289,8 @@ class Updates:
             if html and verdict == "none":
                 return RedirectResponse(f"/login?next={quote('/slots')}", 303)
             return self._site.refuse(request, verdict)
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
-        given = {name: values[-1] for name, values in form.items()} | dict(request.query_params)
-        sure = {"reset etc": Reset("etc"), "erase data": Reset("data")}
+        given = await fields(request) | dict(request.query_params)
+        sure = {"reset etc": Reset("etc", by=peer(request)), "erase data": Reset("data", by=peer(request))}
         words = " ".join(given.get("confirm", "").lower().split())
         order = sure.get(words)
         if order is None or order.what != given.get("what", order.what):
@@ -284,8 +301,8 @@ class Updates:
             raise HTTPException(409 if error.reason else 503, str(error)) from error
         text = "Both slots begin with a fresh /etc." if order.what == "etc" else "Data is empty; the password was kept."
         if html:
-            return self._site.pages.message(request, 200, text, "Restart the device to leave rescue.")
-        return json(request.headers, {"reset": order.what, "message": text})
+            return self._site.pages.message(request, 200, text, "Restart the device to leave rescue.", signed_in=True)
+        return json(request.headers, ResetDone(reset=order.what, message=text))
 
 
 async def _pump(body: Body, upload: Upload) -> bool:

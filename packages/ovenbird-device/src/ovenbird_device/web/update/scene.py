@@ -6,11 +6,11 @@ slot that runs. Nothing is decided here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ...health.report import CheckReport
-from ...update.job import Update
 from ...update.record import Last
+from ...update.snapshot import Update
 from ..view import duration, sized
 from .trial import Trial
 
@@ -18,8 +18,7 @@ RUNGS = ("Upload and write", "Read back", "Restart", "Trial", "Commit")
 _PLACES = {"receiving": 0, "uploading": 0, "paused": 0, "verifying": 1, "restarting": 2, "armed": 2, "trial": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One rung: `state` is done, now, failed or waiting."""
 
     name: str
@@ -27,8 +26,7 @@ class Step:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How the last update ended."""
 
     title: str
@@ -39,8 +37,7 @@ class Ending:
     log: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True):
     """All that the live part of the page shows."""
 
     state: str
@@ -57,8 +54,7 @@ class Scene:
     last: Ending | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What the scene is made from."""
 
     slot: str

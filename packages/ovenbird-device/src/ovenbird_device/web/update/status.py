@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ...update.job import Update
 from ...update.record import Last
+from ...update.snapshot import Update
 from .trial import Trial
 
 

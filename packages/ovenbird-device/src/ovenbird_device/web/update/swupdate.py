@@ -25,7 +25,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ...steward import client
 from ...steward.protocol import Reboot
 from ...steward.protocol import Update as Order
-from ...update.job import Update
+from ...update.snapshot import Update
+from ..auth import peer
 from ..guard import Guard
 from ..linger import Lingering
 from .intake import RefusedError
@@ -74,7 +75,7 @@ class Swupdate:
                 raise HTTPException(400, "Send a form with a file in it (multipart/form-data).")
             await body.start()
             # Restarting is the client's to order, by POST /restart.
-            job, upload = await self._intake.begin(Order(reboot=False))
+            job, upload = await self._intake.begin(Order(reboot=False, by=peer(request)))
         except HTTPException as error:
             return Lingering(await self._site.failed(request, error))
         except (MultipartError, RefusedError) as error:
@@ -97,7 +98,7 @@ class Swupdate:
         if verdict != "right":
             return self._site.refuse(request, verdict)
         try:
-            await client.ask(self._site.settings.steward, Reboot())
+            await client.ask(self._site.settings.steward, Reboot(by=peer(request)))
         except client.StewardError as error:
             raise HTTPException(503, str(error)) from error
         return PlainTextResponse("Device will restart now.\n", 201)

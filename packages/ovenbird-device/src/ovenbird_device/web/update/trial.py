@@ -39,6 +39,6 @@ def trial_of(health: report.Health | None, *, booted: bool, slot: str) -> Trial 
 def failed_log(folder: Path) -> Path | None:
     """The log of the newest trial if it failed and left one. `folder` is the agent's state folder."""
     trials = report.trials(folder / "trials")
-    if not trials or trials[-1].outcome == "committed" or trials[-1].log != "journal.txt":
+    if not trials or trials[-1].outcome == "committed" or not trials[-1].log:
         return None
-    return folder / "trials" / f"{trials[-1].number:04d}" / "journal.txt"
+    return report.log_path(folder / "trials", trials[-1].number)

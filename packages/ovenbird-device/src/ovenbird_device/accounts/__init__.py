@@ -1,0 +1,1 @@
+"""Who can log in to the device, and the SSH keys that were given on the device itself."""

@@ -1,0 +1,1 @@
+"""The page's certificate: the device's own, made at its first boot, or one that its owner gave it."""
