@@ -7,12 +7,16 @@ an idle agent does nothing at all.
 
 import argparse
 import errno
+import gc
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+
+from . import lean as lean  # before all others: see there
+from .format import page as page_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"ovenbird-agent: cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
         return 1
+    # Nothing that is wrong with HTTPS keeps the page from being served.
+    tls = page_settings.read(options.page_settings).tls
+    secure, trouble = _second(options.address, options.secure_port) if tls != "off" else (None, "")
+    gc.disable()  # what is imported stays, so there is nothing to collect
     # Imported only now: the socket is open already, so a visitor during the start waits instead of being refused.
+    from .lean import load_server
+
+    load_server(tls=secure is not None)
+    from .accounts.users import Places as Users
     from .facts.overview import Places, Reader
+    from .tls.store import Places as Certificates
+    from .web.secure import Secure
     from .web.serve import serve
     from .web.settings import Settings, parse_hosts, parse_networks, wants_swupdate
 
+    gc.freeze()
+    gc.enable()
     runtime: Path = options.runtime
     places = Places(
         image=options.image,
@@ -43,22 +59,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             steward=runtime / "ovenbird/steward.sock",
             places=places,
             update=options.update_settings,
+            apps=options.apps,
+            terminal=options.terminal,
+            networks=options.networks,
+            users=Users(options.users, options.passwd, options.ssh),
+            journal=options.journal,
             allowed=parse_networks(options.allow),
             hosts=parse_hosts(options.hosts),
+            tls=tls,
+            certificates=Certificates(published=runtime / "ovenbird/tls"),
         )
     except ValueError as error:
         print(f"ovenbird-agent: --allow: {error}", file=sys.stderr)
         return 2
     with ExitStack() as stack:
         stack.enter_context(listener)
+        if secure is not None:
+            stack.enter_context(secure)
         second = None
         if wants_swupdate(settings.update):
-            try:
-                second = stack.enter_context(listen(options.address, options.swupdate_port))
-            except OSError as error:  # The page matters more.
-                print(f"ovenbird-agent: cannot listen on port {options.swupdate_port}: {error}", file=sys.stderr)
-        serve(listener, settings, Reader(places), second)
+            second, _ = _second(options.address, options.swupdate_port)
+            if second is not None:
+                stack.enter_context(second)
+        serve(listener, settings, Reader(places), second, Secure(settings, secure, trouble))
     return 0
+
+
+def _second(address: str, port: int) -> tuple[socket.socket | None, str]:
+    """Another listening socket, or why there is none: the page matters more."""
+    try:
+        return listen(address, port), ""
+    except OSError as error:
+        print(f"ovenbird-agent: cannot listen on port {port}: {error}", file=sys.stderr)
+        return None, f"Port {port} cannot be listened on: {error.strerror}."
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -96,7 +129,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--image", type=Path, default=Path("/usr/lib/ovenbird/image.json"))
     parser.add_argument("--update-settings", type=Path, default=Path("/usr/lib/ovenbird/update.json"))
+    parser.add_argument("--page-settings", type=Path, default=Path("/") / page_settings.PATH)
+    parser.add_argument("--apps", type=Path, default=Path("/usr/lib/ovenbird/apps.json"))
+    parser.add_argument("--terminal", type=Path, default=Path("/usr/lib/ovenbird/terminal.json"))
+    parser.add_argument("--networks", type=Path, default=Path("/etc/ovenbird/network"))
+    parser.add_argument("--users", type=Path, default=Path("/etc/ovenbird/users"))
+    parser.add_argument("--passwd", type=Path, default=Path("/etc/passwd"))
+    parser.add_argument("--ssh", type=Path, default=Path("/etc/ssh"))
+    parser.add_argument("--journal", type=Path, default=None, help="a folder of journal files, not the system's")
     parser.add_argument("--swupdate-port", type=int, default=8080, help="SWUpdate's interface, if the image has it on")
+    parser.add_argument("--secure-port", type=int, default=int(environment("OVENBIRD_SECURE_PORT", "443")))
     parser.add_argument("--processes", type=Path, default=Path("/proc"))
     parser.add_argument("--system", type=Path, default=Path("/sys"))
     parser.add_argument(

@@ -18,8 +18,9 @@ import hashlib
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ovenbird_device.format import FormatError, cpio, description
 from ovenbird_device.format.description import Description, Image
@@ -40,8 +41,7 @@ class DigestError(FormatError):
     """An image's bytes are not the signed ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """A bundle whose description is trusted. `signed` are its exact bytes, `digest` their SHA-256: they name it."""
 
     description: Description

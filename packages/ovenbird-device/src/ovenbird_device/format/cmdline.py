@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from ovenbird_device.format import FormatError
 
@@ -19,8 +20,7 @@ MOST = 2000
 _UNFIT = re.compile(r"[^\x21-\x7e]|['\"\\$`;&|<>{}]")
 
 
-@dataclass(frozen=True, slots=True)
-class Cmdline:
+class Cmdline(msgspec.Struct, frozen=True):
     """What the words say. Empty strings and None: not said. `zram` is a percentage of the memory."""
 
     slot: str = ""

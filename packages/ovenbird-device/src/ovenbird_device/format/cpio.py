@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+import msgspec
 
 from ovenbird_device.format import FormatError
 
@@ -34,8 +35,7 @@ class Readable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """The header of one member. `size` in bytes, `mtime` in seconds since 1970; `check` is None without a sum."""
 
     name: str

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, cast
 
 import msgspec
@@ -35,8 +34,7 @@ _FILENAME: Final = re.compile(r"[^/\x00-\x1f]{1,255}")
 _DEVICE: Final = re.compile(r"/dev/disk/by-partlabel/(boot|root)-([ab])")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """One image of a selection. `sha256` is that of the bytes as stored in the bundle.
 
     `size` (bytes) and `unpacked_sha256` are those of what is written, where the bundle says so.
@@ -61,8 +59,7 @@ class Image:
         return self.unpacked_sha256 if self.compressed else self.sha256
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """One way to install a bundle: `name` as for `swupdate -e` ("stable,copy-1"). `beyond` names what we do not do."""
 
     name: str
@@ -71,8 +68,7 @@ class Selection:
     beyond: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """A whole description. `name`, `board` and `description` are for people and may be empty."""
 
     version: str

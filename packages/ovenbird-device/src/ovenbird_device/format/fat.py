@@ -8,13 +8,12 @@ images and to know which sectors of a partition must be written to a card.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+
+import msgspec
 
 from ovenbird_device.format import FormatError
-
-SECTOR = 512
-ReadAt = Callable[[int, int], bytes]
+from ovenbird_device.format.sectors import SECTOR, ReadAt
 
 _DIRECTORY = 0x10
 _LABEL = 0x08
@@ -22,16 +21,14 @@ _LONG_NAME = 0x0F
 _MOST_ENTRIES = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """A run of bytes on the volume: `offset` from its start and `size`."""
 
     offset: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """A file or folder: its path without a leading slash, its size in bytes and where these bytes lie, in order."""
 
     path: str
@@ -56,9 +53,10 @@ class Volume:
             raise FormatError("the boot sector describes no FAT volume that can be read")
         self.cluster: int = per_cluster * SECTOR
         self.size: int = (small or large) * SECTOR
-        self._root_offset: int = (reserved + tables * table) * SECTOR
-        self._data_offset: int = self._root_offset + -(-root_entries * 32 // SECTOR) * SECTOR
-        self.clusters: int = (self.size - self._data_offset) // self.cluster
+        self.root_offset: int = (reserved + tables * table) * SECTOR
+        """Where the root directory of a FAT16 begins."""
+        self.data_offset: int = self.root_offset + -(-root_entries * 32 // SECTOR) * SECTOR
+        self.clusters: int = (self.size - self.data_offset) // self.cluster
         self.bits = 32 if not table_small else 16
         if self.clusters < 4085 or (self.clusters < 65525) != (self.bits == 16):
             raise FormatError("the number of clusters fits neither FAT16 nor FAT32")
@@ -81,7 +79,7 @@ class Volume:
 
     def used(self) -> list[Extent]:
         """Everything that must be written for the volume to be whole: its tables, and the clusters in use."""
-        extents = [Extent(0, self._data_offset)]
+        extents = [Extent(0, self.data_offset)]
         mask = 0x0FFFFFFF if self.bits == 32 else 0xFFFF
         for number, value in enumerate(self._table[2:], 2):
             if value & mask:
@@ -115,14 +113,14 @@ class Volume:
 
     def _root(self) -> bytes:
         if self.bits == 16:
-            return self._exactly(self._root_offset, self._data_offset - self._root_offset)
+            return self._exactly(self.root_offset, self.data_offset - self.root_offset)
         return self._content(self._chain(self._root_cluster))
 
     def _content(self, extents: tuple[Extent, ...]) -> bytes:
         return b"".join(self._exactly(extent.offset, extent.size) for extent in extents)
 
     def _place(self, number: int) -> int:
-        return self._data_offset + (number - 2) * self.cluster
+        return self.data_offset + (number - 2) * self.cluster
 
     def _chain(self, first: int) -> tuple[Extent, ...]:
         extents: list[Extent] = []

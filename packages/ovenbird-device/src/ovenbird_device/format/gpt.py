@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from uuid import UUID
 
-from ovenbird_device.format import FormatError
+import msgspec
+from msgspec.structs import replace
 
-SECTOR = 512
+from ovenbird_device.format import FormatError
+from ovenbird_device.format.sectors import SECTOR, Extent, Flush, ReadAt, Step, Write
+
 ENTRY_SIZE = 128
 ENTRY_COUNT = 128
 ARRAY_SECTORS = ENTRY_COUNT * ENTRY_SIZE // SECTOR
@@ -36,9 +38,6 @@ _SIGNATURE = b"EFI PART"
 _REVISION = b"\x00\x00\x01\x00"
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 
-ReadAt = Callable[[int, int], bytes]
-"""`read(offset, size)` in bytes; returns fewer bytes at the end of the disk, raises OSError on a failing one."""
-
 
 class Source(StrEnum):
     """Which copy of the table was good enough to be used."""
@@ -47,8 +46,7 @@ class Source(StrEnum):
     BACKUP = "backup"
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(msgspec.Struct, Extent, frozen=True):
     """One entry: `first` and `last` are sectors, both belong to the partition. `number` counts from 1."""
 
     number: int
@@ -59,24 +57,8 @@ class Partition:
     last: int
     attributes: int = 0
 
-    @property
-    def sectors(self) -> int:
-        """Length in sectors."""
-        return self.last - self.first + 1
 
-    @property
-    def offset(self) -> int:
-        """Start in bytes from the start of the disk."""
-        return self.first * SECTOR
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        return self.sectors * SECTOR
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A whole table for a disk of `sectors` sectors; partitions are sorted by number, gaps in the numbers are
     allowed.
     """
@@ -99,30 +81,13 @@ class Table:
         raise FormatError(f"the disk has no partition named {name!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A table read from a disk, and which copy it came from."""
 
     table: Table
     source: Source
     problem: str = ""
     """Why the primary was not used; empty if it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Write `data` at `offset` (bytes)."""
-
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """Everything before must be on the medium before anything after is written."""
-
-
-Step = Write | Flush
 
 
 def check(table: Table) -> None:

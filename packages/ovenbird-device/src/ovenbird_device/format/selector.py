@@ -18,8 +18,10 @@ system that repeatedly fails to come up falls back to the other slot, if that on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
 
 from ovenbird_device.format import FormatError, grubenv
 
@@ -61,16 +63,14 @@ class Target(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The outcome of a boot decision."""
 
     target: Target
     trial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """The selector's state. `good` slots hold a whole system that was committed once; `failed` ones were given up."""
 
     active: Slot = Slot.A
@@ -229,8 +229,7 @@ def _flags(values: Mapping[str, str], name: str) -> frozenset[Slot]:
     return frozenset(slot for slot in Slot if values[f"{name}_{slot}"] == "1")
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A state, and which copies have to be written again because they cannot be read or say something else."""
 
     state: State

@@ -12,6 +12,8 @@ from ovenbird_device.format import FormatError
 from ovenbird_device.format.selector import TRIES
 
 PATH = "usr/lib/ovenbird/update.json"
+SERVER = "/data/ovenbird/update-server"
+"""On a device: the address that is its own in place of the image's `server`."""
 FORMAT = 1
 DEADLINE = 300
 TIMEOUT = 10

@@ -1,8 +1,8 @@
 """At each boot: `python3 -m ovenbird_device.grow` (root). Does nothing when nothing is to do, which is nearly always.
 
 Three steps, each of which can be cut off at any byte and is done again at the next boot: the partition table (see
-`format.gpt.rewrite`), the kernel's idea of the partition, the file system. Never touches what is in the files; a device
-that runs without its data is left alone.
+`rewrite` of `format.gpt` and of `format.mbr`), the kernel's idea of the partition, the file system. Never touches what
+is in the files; a device that runs without its data is left alone.
 """
 
 import argparse
@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import lean as lean  # before all others: see there
 from ..facts import boot
-from ..format import FormatError, gpt
+from ..format import FormatError, gpt, mbr
+from ..format.sectors import SECTOR, Step
 from . import device, table
 
 _SLACK = 1 << 20  # a file system that is less than this smaller than its partition is left as it is
@@ -44,18 +46,16 @@ def grow(place: device.Place) -> None:
     disk = os.open(place.disk, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(disk, fcntl.LOCK_EX)  # systemd-udevd keeps its hands off a locked disk
-        found = gpt.read(lambda offset, size: os.pread(disk, size, offset), place.disk_sectors)
-        new = table.renewed(found, place.number, place.disk_sectors)
-        data = new.named(table.DATA)
+        data, steps, identified = _changes(disk, place)
         if data.first != place.start:
             raise FormatError("the kernel sees data at another place than the table on the disk says")
-        if table.outdated(disk, found, new):
-            table.write(disk, gpt.rewrite(found, new))
-            told = "new identifiers, " if new.disk != found.table.disk else ""
+        if steps:
+            table.write(disk, steps)
+            told = "new identifiers, " if identified else ""
             print(f"ovenbird-grow: partition table written: {told}data has {data.size >> 20} MiB")
         if data.sectors > place.sectors:
             device.resize_partition(disk, place.number, data.offset, data.size)
-        size = max(data.size, place.sectors * gpt.SECTOR)
+        size = max(data.size, place.sectors * SECTOR)
     finally:
         os.close(disk)
     covered = device.file_system_size(device.read_superblock(place.partition))
@@ -64,6 +64,24 @@ def grow(place: device.Place) -> None:
     if size - covered >= _SLACK:
         device.resize_file_system(place.partition)
         print(f"ovenbird-grow: data has grown from {covered >> 20} to {size >> 20} MiB")
+
+
+def _changes(disk: int, place: device.Place) -> tuple[gpt.Partition | mbr.Partition, tuple[Step, ...], bool]:
+    """The data partition as it is to be, the writes that make it so (none if it is), and whether the disk gets new
+    identifiers. Raises OSError, FormatError.
+    """
+
+    def read(offset: int, size: int) -> bytes:
+        return os.pread(disk, size, offset)
+
+    if mbr.is_mbr(read(0, SECTOR)):
+        old = mbr.read(read, place.disk_sectors)
+        renewed = table.renewed_mbr(old, place.number, place.disk_sectors)
+        return renewed.numbered(place.number), mbr.rewrite(old, renewed), renewed.signature != old.signature
+    found = gpt.read(read, place.disk_sectors)
+    new = table.renewed(found, place.number, place.disk_sectors)
+    steps = gpt.rewrite(found, new) if table.outdated(disk, found, new) else ()
+    return new.named(table.DATA), steps, new.disk != found.table.disk
 
 
 if __name__ == "__main__":

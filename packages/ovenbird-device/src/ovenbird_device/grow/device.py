@@ -6,9 +6,9 @@ Sources: sysfs (Documentation/ABI/stable/sysfs-block), linux/blkpg.h, ext4's on-
 import array
 import fcntl
 import struct
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ..facts import hardware, parse
 
@@ -24,8 +24,7 @@ class GrowError(Exception):
     """Growing is not possible here; the message is for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A partition on its disk. Sectors have 512 bytes, as everywhere in sysfs."""
 
     disk: Path
@@ -99,6 +98,8 @@ def resize_file_system(partition: Path) -> None:
 
     Raises GrowError with what resize2fs said.
     """
+    import subprocess  # hardly ever
+
     try:
         done = subprocess.run(
             ["resize2fs", str(partition)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

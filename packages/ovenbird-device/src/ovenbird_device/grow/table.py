@@ -1,15 +1,19 @@
 """What has to change in the partition table, and the writing of it. Works on any file that can be read and written.
 
 An image's identifiers derive from its content (UUID version 5). A disk takes random ones (version 4) at its first
-boot, so that two media written from one image work in one machine; the version tells whether that has been done.
+boot, so that two media written from one image work in one machine; the version tells whether that has been done. An MBR
+has one number of 32 bits for the disk, whose highest bit tells the same.
 """
 
 import os
+import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from uuid import UUID, uuid4
 
-from ..format import FormatError, gpt
+from msgspec.structs import replace
+
+from ..format import FormatError, gpt, mbr
+from ..format.sectors import Flush, Step, Write
 
 DATA = "data"
 _FROM_IMAGE = 5
@@ -40,13 +44,28 @@ def outdated(disk: int, found: gpt.Found, new: gpt.Table) -> bool:
     return any(os.pread(disk, len(copy.data), copy.offset) != copy.data for copy in gpt.backup(new))
 
 
-def write(disk: int, steps: tuple[gpt.Step, ...]) -> None:
+def write(disk: int, steps: tuple[Step, ...]) -> None:
     """Do the writes with their barriers. Raises OSError; what is on the disk then is still a whole table."""
     for step in steps:
         match step:
-            case gpt.Flush():
+            case Flush():
                 os.fsync(disk)
-            case gpt.Write(offset, data):
+            case Write(offset, data):
                 done = 0
                 while done < len(data):
                     done += os.pwrite(disk, data[done:], offset + done)
+
+
+def renewed_mbr(table: mbr.Table, number: int, sectors: int, random: Callable[[], int] | None = None) -> mbr.Table:
+    """As `renewed`, for an MBR; it has no names, so that `data` is the partition that lies last."""
+    data = table.numbered(number)
+    if data.last != max(one.last for one in table.partitions if one is not table.extended):
+        raise FormatError("another partition lies behind data")
+    new = mbr.grow(table, sectors)
+    if not new.signature & mbr.OWN:
+        new = replace(new, signature=(random or _signature)() | mbr.OWN)
+    return new
+
+
+def _signature() -> int:
+    return secrets.randbits(31)

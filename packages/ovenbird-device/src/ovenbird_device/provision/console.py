@@ -9,28 +9,45 @@ never written to the journal or to data.
 import os
 from pathlib import Path
 
+import msgspec
+
 _CLAY = "\\e{brown}"
 _PLAIN = "\\e{reset}"
 
 
-def banner(password: str | None, trouble: str | None) -> str:
+class Page(msgspec.Struct, frozen=True):
+    """How the page is reached: whether by HTTPS only, and the certificate's fingerprint, for who wants to compare."""
+
+    secure: bool = False
+    fingerprint: str = ""
+
+
+_PLAIN_PAGE = Page()
+
+
+def banner(password: str | None, trouble: str | None, page: Page = _PLAIN_PAGE) -> str:
     """The text for agetty(8), with its escapes: \\n host name, \\4 and \\6 addresses."""
+    scheme = "https" if page.secure else "http"
     lines = [
         "",
         f"{_CLAY}  .-~-.   {_PLAIN}\\n is an Ovenbird device.",
-        f"{_CLAY} / a|b \\\\ {_PLAIN}Its page:  http://\\n.local/",
-        f"{_CLAY}(___|___) {_PLAIN}           http://\\4/",
+        f"{_CLAY} / a|b \\\\ {_PLAIN}Its page:  {scheme}://\\n.local/",
+        f"{_CLAY}(___|___) {_PLAIN}           {scheme}://\\4/",
     ]
+    if page.fingerprint:
+        half = len(page.fingerprint) // 2
+        lines += ["", f"  Certificate by SHA-256:  {page.fingerprint[:half]}", f"{'':27}{page.fingerprint[half:]}"]
     if password is not None:
         lines += ["", f"  Sign in as user ovenbird with password:  {password}", "  (shown during the first boot only)"]
     else:
         lines += ["", "  Sign in there as user ovenbird with the device's password."]
     if trouble:
-        lines += ["", f"  Data is degraded: {_escape(trouble)}", "  Nothing written now is kept at power-off."]
+        lines += ["", f"  Data is degraded: {escape(trouble)}", "  Nothing written now is kept at power-off."]
     return "\n".join([*lines, "", ""])
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """A text as agetty(8) shows it: on one line, and nothing in it is one of agetty's own escapes."""
     return text.replace("\\", "\\\\").replace("\n", " ")
 
 

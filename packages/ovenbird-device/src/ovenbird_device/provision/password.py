@@ -6,16 +6,15 @@ sign-in delay make hopeless to guess.
 """
 
 import base64
-import hashlib
-import hmac
 import os
-import secrets
 from pathlib import Path
 
 import msgspec
 
 USER = "ovenbird"
+FILE = "password.json"
 LONGEST = 512  # bytes of a password that are looked at; longer ones are refused
+SHORTEST = 8  # characters of a password that somebody chooses
 
 _CONSONANTS = "bdfghjklmnprstvwz"
 _VOWELS = "aeiou"
@@ -32,11 +31,17 @@ class PasswordFile(msgspec.Struct, frozen=True, kw_only=True):
     lanes: int
     salt: str
     hash: str
-    origin: str  # "credential" or "generated"
+    origin: str  # "credential", "generated", "chosen" or "flashed"
+
+
+class PasswordError(Exception):
+    """The password is not changed; the message is for people."""
 
 
 def generate() -> str:
     """A fresh password such as `tobak-mirun-depol`."""
+    import secrets
+
     return "-".join("".join(map(secrets.choice, _word_shape())) for _ in range(_WORDS))
 
 
@@ -46,7 +51,7 @@ def _word_shape() -> list[str]:
 
 def make(password: str, origin: str) -> PasswordFile:
     """The file's content for a password."""
-    salt = secrets.token_bytes(_SALT)
+    salt = os.urandom(_SALT)
     digest = _scrypt(password.encode(), salt, _COST, _BLOCK, _LANES, _LENGTH)
     return PasswordFile(
         algorithm="scrypt",
@@ -61,6 +66,8 @@ def make(password: str, origin: str) -> PasswordFile:
 
 def matches(kept: PasswordFile, password: str) -> bool:
     """Whether a password is the kept one. Takes some 50 ms and 16 MiB. Never raises for a damaged file: no match."""
+    import hmac
+
     given = password.encode("utf-8", "surrogatepass")
     if kept.algorithm != "scrypt" or len(given) > LONGEST or not _bearable(kept):
         return False
@@ -80,6 +87,8 @@ def _bearable(kept: PasswordFile) -> bool:
 
 
 def _scrypt(password: bytes, salt: bytes, cost: int, block: int, lanes: int, length: int) -> bytes:
+    import hashlib  # OpenSSL with it; at most boots nobody needs any of this
+
     room = 128 * block * (cost + lanes + 2) + (1 << 20)
     return hashlib.scrypt(password, salt=salt, n=cost, r=block, p=lanes, dklen=length, maxmem=room)
 
@@ -90,6 +99,25 @@ def read(path: Path) -> PasswordFile | None:
         return msgspec.json.decode(path.read_bytes(), type=PasswordFile)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def trouble(new: str) -> str:
+    """What is wrong with a password that somebody wants, as a sentence; empty if nothing is."""
+    if len(new) < SHORTEST:
+        return f"A password has at least {SHORTEST} characters."
+    if len(new.encode("utf-8", "surrogatepass")) > LONGEST:
+        return f"A password has at most {LONGEST} bytes."
+    return "" if new.isprintable() else "A password holds nothing that cannot be typed."
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replace the kept password, for who knows it. The file keeps its group. Raises PasswordError, OSError."""
+    kept = read(path)
+    if kept is None or not matches(kept, old):
+        raise PasswordError("That is not this device's password.")
+    if wrong := trouble(new):
+        raise PasswordError(wrong)
+    write(path, make(new, "chosen"), group=path.stat().st_gid)
 
 
 def write(path: Path, kept: PasswordFile, *, group: int | None) -> None:

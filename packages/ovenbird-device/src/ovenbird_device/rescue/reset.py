@@ -3,6 +3,8 @@
 `etc` takes away what both slots changed in `/etc`, so that their next boots begin with the images' own. `data` makes a
 new, empty file system; the device's password survives, or whoever asked over the network would be locked out. The
 steward has no rights to mount, so it leaves an order in a file, which `ovenbird-reset.path` watches for.
+
+A device that runs cannot do it to itself; its order is for the initrd of the next boot, and needs no rescue.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..slots import files
+
 ORDER = "reset-order"
 ANSWER = "reset-answer"
+AT_BOOT = "factory-reset"
 DONE = "done"
 PATIENCE = 600.0
 """Seconds that making a file system on a large, slow disk may take."""
@@ -38,6 +43,16 @@ def order(what: str, folder: Path) -> None:
     aside = folder / f"{ORDER}.new"
     aside.write_text(what)
     aside.replace(folder / ORDER)
+
+
+def order_at_boot(folder: Path) -> None:
+    """Have the initrd of the next boot empty data, whichever slot it is (its `factory_reset`). Raises OSError."""
+    files.save(folder / AT_BOOT, "factory reset")
+
+
+def withdraw(folder: Path) -> None:
+    """Take that order back. Raises OSError."""
+    (folder / AT_BOOT).unlink(missing_ok=True)
 
 
 def wait(folder: Path, patience: float = PATIENCE) -> str:

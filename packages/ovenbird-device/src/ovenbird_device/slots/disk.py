@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..facts import hardware, parse
-from ..format import FormatError, gpt
+from ..format import FormatError, gpt, mbr
+from ..format.sectors import SECTOR
 from ..format.selector import Slot
 from ..update.blocks import Blocks, Medium
+from .kind import AUTOBOOT, GRUB, KINDS, Kind
 
-NUMBERS: Mapping[str, int] = {
-    "select": 2,
-    "boot-a": 3,
-    "root-a": 4,
-    "boot-b": 5,
-    "root-b": 6,
-    "rescue": 7,
-    "data": 8,
-}
 NEEDED = ("select", "boot-a", "root-a", "boot-b", "root-b")
 NOTE = Path("/run/ovenbird/boot")
 
@@ -34,8 +28,7 @@ class SlotsError(Exception):
     """The slots cannot be used as asked; the message is for people. Nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a partition is: a device or an image file, with the start and size in it in bytes."""
 
     path: Path
@@ -47,14 +40,14 @@ class Place:
         return Medium(self.path, self.offset, self.size, writable=writable, alone=alone)
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True):
     """The boot disk: its partitions by name, and which slot the running system is from (None: rescue, or not known)."""
 
     places: Mapping[str, Place]
     running: Slot | None
     running_hash: str = ""
     trial: bool = False
+    kind: Kind = GRUB
 
     def place(self, name: str) -> Place:
         """The partition of that name (`boot-a`, …). SlotsError if the disk has none."""
@@ -64,14 +57,22 @@ class Disk:
             raise SlotsError(f"this disk has no partition {name}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     """What the initrd noted about this boot, as far as the slots are concerned."""
 
     slot: str = ""
     root_device: str = ""
     hash: str = ""
     trial: bool = False
+    selector: str = GRUB.name
+
+    @property
+    def kind(self) -> Kind:
+        """The selector that chose this boot. SlotsError for one that this program does not know."""
+        try:
+            return KINDS[self.selector]
+        except KeyError:
+            raise SlotsError(f"this system was booted by a selector of an unknown kind ({self.selector})") from None
 
 
 def read_note(path: Path) -> Note:
@@ -79,7 +80,13 @@ def read_note(path: Path) -> Note:
     values = parse.key_values(hardware.text(path))
     if not values.get("slot"):
         raise SlotsError("this system was not booted from a slot, so it cannot be updated")
-    return Note(values["slot"], values.get("root_device", ""), values.get("hash", ""), values.get("trial") == "1")
+    return Note(
+        slot=values["slot"],
+        root_device=values.get("root_device", ""),
+        hash=values.get("hash", ""),
+        trial=values.get("trial") == "1",
+        selector=values.get("selector") or GRUB.name,
+    )
 
 
 def locate(note: Note, system: Path = Path("/sys"), devices: Path = Path("/dev")) -> Disk:
@@ -89,38 +96,44 @@ def locate(note: Note, system: Path = Path("/sys"), devices: Path = Path("/dev")
     number = _integer(folder / "partition")
     if number is None:
         raise SlotsError(f"the root of this system ({note.root_device or 'unknown'}) is not on a partition of a disk")
-    expected = NUMBERS.get("rescue" if note.slot == "rescue" else f"root-{note.slot}")
+    kind = note.kind
+    expected = kind.numbers.get("rescue" if note.slot == "rescue" else f"root-{note.slot}")
     if number != expected:
         raise SlotsError(f"slot {note.slot} runs from partition {number}, but belongs on {expected}")
     disk = folder.parent
     if (_integer(disk / "queue/logical_block_size") or 512) != 512:
         raise SlotsError(f"{disk.name} has sectors of another size than 512 bytes")
     found: dict[str, Place] = {}
-    names = {number: name for name, number in NUMBERS.items()}
+    names = {number: name for name, number in kind.numbers.items()}
     for part in sorted(disk.glob("*/partition")):
         name = names.get(_integer(part) or 0)
         size = _integer(part.parent / "size")
         if name is None or size is None:
             continue
         called = parse.key_values(hardware.text(part.parent / "uevent")).get("PARTNAME", name)
-        if called != name:
-            raise SlotsError(f"partition {NUMBERS[name]} of {disk.name} is called {called!r} instead of {name!r}")
-        found[name] = Place(devices / part.parent.name.replace("!", "/"), 0, size * gpt.SECTOR)
-    return _whole(Disk(found, _slot(note), note.hash, note.trial), disk.name)
+        if kind.named and called != name:
+            raise SlotsError(f"partition {kind.numbers[name]} of {disk.name} is called {called!r} instead of {name!r}")
+        found[name] = Place(devices / part.parent.name.replace("!", "/"), 0, size * SECTOR)
+    return _whole(Disk(found, _slot(note), note.hash, note.trial, kind), disk.name)
 
 
 def in_image(path: Path, note: Note) -> Disk:
     """The same for a disk image in a file. SlotsError or OSError if it is none."""
-    sectors = path.stat().st_size // gpt.SECTOR
+    sectors = path.stat().st_size // SECTOR
     with path.open("rb") as image:
+
+        def read(offset: int, size: int) -> bytes:
+            return os.pread(image.fileno(), size, offset)
+
         try:
-            found = gpt.read(lambda offset, size: os.pread(image.fileno(), size, offset), sectors)
+            kind = AUTOBOOT if mbr.is_mbr(read(0, SECTOR)) else GRUB
+            found = mbr.read(read, sectors) if kind is AUTOBOOT else gpt.read(read, sectors).table
         except FormatError as error:
             raise SlotsError(f"{path.name} is no disk: {error}") from error
-    names = {number: name for name, number in NUMBERS.items()}
-    parts = {names[one.number]: one for one in found.table.partitions if one.number in names}
+    names = {number: name for name, number in kind.numbers.items()}
+    parts = {names[one.number]: one for one in found.partitions if one.number in names}
     places = {name: Place(path, one.offset, one.size) for name, one in parts.items()}
-    return _whole(Disk(places, _slot(note), note.hash, note.trial), path.name)
+    return _whole(Disk(places, _slot(note), note.hash, note.trial, kind), path.name)
 
 
 def _whole(disk: Disk, name: str) -> Disk:

@@ -11,7 +11,6 @@ Needs the rights of root; the agent asks the steward. Every call opens what it n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +19,14 @@ import msgspec
 
 from ..format import FormatError, cmdline, fat, manifest
 from ..format.selector import TRIES, SelectorError, Slot, State
+from ..raspberry import bootloader, eeprom
 from . import disk as disks
 from . import files
+from .autoboot import AutobootStore
 from .disk import Disk, SlotsError
+from .grub import GrubStore
+from .kind import AUTOBOOT
+from .status import SlotStatus, Status
 from .store import Store, StoreError
 
 IMAGE = Path("/") / manifest.IMAGE_PATH
@@ -41,46 +45,19 @@ class Content(msgspec.Struct, frozen=True):
     """Seconds since 1970 by the device's clock, which may be wrong; 0: not known."""
 
 
-class SlotStatus(msgspec.Struct, frozen=True):
-    """One slot. `good`: holds a whole system that was committed once. `bootable`: its boot partition can be read."""
-
-    slot: str
-    running: bool
-    active: bool
-    trial: bool
-    good: bool
-    failed: bool
-    bootable: bool
-    hash: str = ""
-    version: str = ""
-    name: str = ""
-    bundle: str = ""
-    installed: int = 0
-
-
-class Status(msgspec.Struct, frozen=True):
-    """Both slots and the selector's state. `running` is empty in rescue; `trial_boot`: this boot is a trial."""
-
-    running: str
-    active: str
-    trial: str
-    trial_boot: bool
-    tries: int
-    attempts: int
-    rescue: bool
-    slots: tuple[SlotStatus, ...]
-    damaged: bool = False
-    """A copy of the selector's state could not be read; the next change repairs it."""
-
-
 class Slots:
     """The slots of one disk. Methods raise SlotsError with a sentence for people; then nothing was changed."""
 
-    def __init__(self, disk: Disk, folder: Path = files.FOLDER, image: Path = IMAGE) -> None:
-        """`folder` is where the device keeps what it knows, `image` the running system's `image.json`."""
+    def __init__(
+        self, disk: Disk, folder: Path = files.FOLDER, image: Path = IMAGE, tree: Path = bootloader.TREE
+    ) -> None:
+        """`folder` is where the device keeps what it knows, `image` the running system's `image.json`, `tree` the
+        machine's device tree.
+        """
         self.disk = disk
         self.folder = folder
         self._image = image
+        self._tree = tree
 
     @classmethod
     def of_this_device(cls) -> Slots:
@@ -107,6 +84,7 @@ class Slots:
             rescue="rescue" in self.disk.places,
             slots=tuple(self._slot_status(slot, state, known) for slot in Slot),
             damaged=bool(found.stale),
+            boot_loader=eeprom.status(self.disk, self._tree, self.folder),
         )
 
     def commit(self) -> State:
@@ -122,6 +100,7 @@ class Slots:
 
     def arm(self, slot: Slot | None = None, tries: int = TRIES) -> State:
         """Try a slot's system at the next boots: by default the one that is not active."""
+        self._falls_back()
         chosen = slot or self.state().active.other
         if not self.boot_line(chosen)[0]:
             raise SlotsError(f"slot {chosen} holds no system")
@@ -133,8 +112,19 @@ class Slots:
             raise SlotsError("this device has no rescue; its recipe does not ask for one")
         return self._change(lambda state: state.ask_rescue())
 
+    def ask_boot_loader(self) -> None:
+        """Have the Pi's ROM write the boot loader that the card carries into the EEPROM, at the next start."""
+        if self.disk.trial or self.state().trial is not None:
+            raise SlotsError("a trial is under way or waits for its restart; the boot loader comes before or after it")
+        eeprom.ask(self.disk, self._tree, self.folder)
+
+    def settle_boot_loader(self) -> str:
+        """After that start, or in place of it: take the request back, and say in words what became of it."""
+        return eeprom.settle(self.disk, self._tree, self.folder)
+
     def target(self) -> Slot:
         """The slot that an update may overwrite: the one that neither runs nor is active."""
+        self._falls_back()
         active = self.state().active
         if self.disk.running is active.other:
             raise SlotsError(
@@ -147,6 +137,11 @@ class Slots:
         if slot is self.disk.running:
             raise SlotsError(f"slot {slot} runs and must not be overwritten")
         return self._change(lambda state: state.prepare(slot))
+
+    def _falls_back(self) -> None:
+        """SlotsError on a machine whose boot loader would not come back from a bad trial."""
+        if self.disk.kind is AUTOBOOT and (problem := bootloader.read(self._tree).problem):
+            raise SlotsError(problem)
 
     def contents(self) -> dict[Slot, Content]:
         """What is known of each slot's content; of the running one always, if the image says what it is."""
@@ -173,11 +168,11 @@ class Slots:
             return None
 
     def boot_line(self, slot: Slot) -> tuple[bool, str]:
-        """Whether the slot's boot partition has what GRUB looks for, and the `ovenbird.hash` that it names."""
+        """Whether the slot's boot partition has what the selector looks for, and the `ovenbird.hash` that it names."""
         try:
             with self.disk.place(f"boot-{slot}").open() as blocks:
                 volume = fat.Volume(blocks.read_at)
-                bootable = volume.find("slot.cfg").size > 0
+                bootable = volume.find(self.disk.kind.marker).size > 0
                 line = volume.find("cmdline.txt")
                 text = volume.read(line).decode("ascii", "replace") if line.size <= _LONGEST_LINE else ""
         except (FormatError, OSError):
@@ -215,11 +210,7 @@ class Slots:
     def _store(self, *, writable: bool) -> Generator[Store]:
         try:
             with self.disk.place("select").open(writable=writable) as blocks:
-                yield Store(blocks, self.disk.running)
+                store = AutobootStore if self.disk.kind is AUTOBOOT else GrubStore
+                yield store(blocks, self.disk.running)
         except (OSError, StoreError) as error:
             raise SlotsError(f"the selector's partition cannot be used: {error}") from error
-
-
-def now() -> int:
-    """Seconds since 1970, as far as the device knows."""
-    return int(time.time())

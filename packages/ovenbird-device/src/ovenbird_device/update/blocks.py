@@ -16,7 +16,6 @@ import queue
 import stat
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -220,6 +219,8 @@ class Ahead:
 
 def read_ahead(blocks: Blocks, offset: int, end: int, *, chunk: int = CHUNK) -> Iterator[bytes]:
     """The bytes from `offset` to `end` in pieces; each is read in a thread while the one before is used. OSError."""
+    from concurrent.futures import Future, ThreadPoolExecutor  # brings logging along, which few who are here need
+
     places = range(offset, end, chunk)
     with ThreadPoolExecutor(1, "read-ahead") as reader:
         coming: Future[bytes] | None = None

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from .policy import Reason, UpdateError
+from .snapshot import Reason, UpdateError
 
 PATIENCE = 600.0
 """Seconds that a cut upload may be continued in."""

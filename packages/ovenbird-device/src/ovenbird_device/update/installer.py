@@ -20,7 +20,6 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -29,11 +28,13 @@ from ..format import FormatError, bundle, cpio
 from ..format.description import Image
 from ..format.selector import TRIES, Slot
 from ..slots.disk import Place, SlotsError
-from ..slots.manage import Content, Slots, now
+from ..slots.files import now
+from ..slots.manage import Content, Slots
 from . import record
 from .blocks import ALIGNED, CHUNK, Ahead, Blocks, read_ahead
-from .policy import Reason, UpdateError, Wishes, check
+from .policy import Wishes, check
 from .signature import SignatureError, VerifierError, verifier
+from .snapshot import Reason, UpdateError
 
 HEAD = ALIGNED
 """Bytes at the start of a partition without which it is neither a FAT nor a squashfs; written last."""
@@ -71,8 +72,7 @@ Event = Progress | Accepted | Armed
 Emit = Callable[[Event], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What this device takes: PEM texts of certificates, its revisions, and how many boots a trial gets."""
 
     certificates: Sequence[str]
@@ -80,8 +80,7 @@ class Terms:
     tries: int = TRIES
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True):
     """A trial is armed."""
 
     slot: Slot
@@ -89,8 +88,7 @@ class Installed:
     bundle: str
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(msgspec.Struct):
     """One partition of the slot while it is filled."""
 
     name: str
@@ -103,16 +101,15 @@ class _Part:
     """CRC-32 of what was to be written: it tells a damaged bundle from a bad medium."""
 
 
-@dataclass(slots=True)
-class Installer:
+class Installer(msgspec.Struct):
     """Installs one bundle. `chunk` is how many bytes are written and read back at a time."""
 
     slots: Slots
     terms: Terms
     emit: Emit
     chunk: int = CHUNK
-    _touched: bool = field(default=False, init=False)
-    _told: float = field(default=0.0, init=False)
+    _touched: bool = False
+    _told: float = 0.0
 
     def install(self, source: cpio.Readable, wishes: Wishes) -> Installed:
         """Read a bundle from `source` to its end, fill the other slot and arm its trial. Raises UpdateError."""

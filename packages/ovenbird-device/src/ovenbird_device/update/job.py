@@ -8,48 +8,25 @@ from __future__ import annotations
 
 import os
 import queue
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
 from ..slots.disk import SlotsError
-from ..slots.manage import Slots, now
+from ..slots.files import now
+from ..slots.manage import Slots
 from . import record
 from .feed import PATIENCE, Feed
 from .installer import Accepted, Armed, Event, Installer, Progress, Terms
-from .policy import Reason, UpdateError, Wishes
+from .policy import Wishes
+from .snapshot import Reason, Update, UpdateError
 
 _MOST_EVENTS = 256
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update", tag_field="event"):
-    """A snapshot. `state`: receiving, paused, verifying, armed, failed. Sizes and offsets in bytes."""
-
-    id: str
-    state: str
-    received: int = 0
-    size: int | None = None
-    done: int = 0
-    total: int = 0
-    part: str = ""
-    slot: str = ""
-    version: str = ""
-    before: str = ""
-    paused_s: float | None = None
-    """Seconds that are left to go on with a paused upload."""
-    reason: str = ""
-    message: str = ""
-    touched: bool = False
-    """It failed when the other slot had been overwritten already."""
-    rebooting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What the sender asked for."""
 
     size: int | None = None
@@ -63,13 +40,21 @@ class Job:
     """One update in its thread."""
 
     def __init__(
-        self, number: int, order: Order, slots: Slots, terms: Terms, reboot: Callable[[], None], patience: float
+        self,
+        number: int,
+        order: Order,
+        slots: Slots,
+        terms: Terms,
+        reboot: Callable[[], None],
+        patience: float,
+        ended: Callable[[Update], None],
     ) -> None:
-        self.id = secrets.token_hex(8)
+        self.id = os.urandom(8).hex()
         self._order = order
         self._slots = slots
         self._terms = terms
         self._reboot = reboot
+        self._ended = ended
         self._listeners: list[queue.Queue[Update]] = []
         self._lock = threading.Lock()
         self._now = Update(id=self.id, state="receiving", size=order.size)
@@ -166,6 +151,7 @@ class Job:
         )
         armed = final.state == "armed"
         print(f"ovenbird-steward: update {self.id}: {final.message or 'armed'}", file=sys.stderr)
+        self._ended(final)
         self._tell(**outcome, rebooting=armed and order.reboot)
         self.feed.close()
         if armed and order.reboot:
@@ -196,14 +182,14 @@ class Updates:
         job = self._job
         return job is not None and job.thread.is_alive()
 
-    def start(self, number: int, order: Order) -> Job:
+    def start(self, number: int, order: Order, ended: Callable[[Update], None]) -> Job:
         """Begin an update from a pipe, which is taken over. UpdateError if there cannot be one now."""
         with self._lock:
             try:
                 if self._job is not None and self._job.running:  # One that has told its end may go on ending.
                     raise UpdateError(Reason.BUSY, "Another update is under way.")
                 try:
-                    job = Job(number, order, self._slots(), self._terms(), self._reboot, self._patience)
+                    job = Job(number, order, self._slots(), self._terms(), self._reboot, self._patience, ended)
                 except (SlotsError, OSError, ValueError) as error:
                     raise UpdateError(Reason.SLOTS, f"This device cannot be updated: {error}.") from error
             except UpdateError:

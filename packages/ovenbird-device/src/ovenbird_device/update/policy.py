@@ -8,45 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+
+import msgspec
 
 from ..format.description import Description
+from .snapshot import Reason, UpdateError
 
 _EARLIER = re.compile(r"(?<=[0-9])[-._~]?(dev|alpha|beta|preview|pre|rc|[ab](?=[0-9]))(?![a-z])", re.IGNORECASE)
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 _END = 0
 
 
-class Reason(StrEnum):
-    """Why there was no update, for programs."""
-
-    BUSY = "busy"
-    SIGNATURE = "signature"
-    BUNDLE = "bundle"
-    DIGEST = "digest"
-    COMPATIBLE = "compatible"
-    OLDER = "older"
-    FAILED_BEFORE = "failed-before"
-    TOO_LARGE = "too-large"
-    DISK = "disk"
-    SLOTS = "slots"
-    INTERRUPTED = "interrupted"
-    ABORTED = "aborted"
-    INTERNAL = "internal"
-
-
-class UpdateError(Exception):
-    """No update; the message is one sentence for people. `touched`: the other slot had been overwritten already."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.touched = False
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True):
     """What whoever sends a bundle insists on."""
 
     allow_downgrade: bool = False

@@ -7,11 +7,15 @@ Whoever judges a trial (health) completes the record of the update that led to i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..slots import files
-from ..slots.manage import Slots, now
+from ..slots.files import now
+
+if TYPE_CHECKING:
+    from ..slots.manage import Slots
 
 _LAST = "update.json"
 _FAILED = "failed.json"

@@ -14,17 +14,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final
 
-from ovenbird_device.format import FormatError
+import msgspec
 
-PROGRAM = "openssl"
-PATIENCE: Final = 60.0
-"""Seconds that the program may take; it needs hundredths."""
+from ovenbird_device.format import FormatError
+from ovenbird_device.openssl import OpensslError, in_memory, openssl, path_of
+
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -36,8 +34,7 @@ class VerifierError(Exception):
     """The signature could not be judged at all: the program is missing or does not work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(msgspec.Struct, frozen=True):
     """Who signed: the SHA-256 of the certificate (DER), in hexadecimal, and its PEM text."""
 
     fingerprint: str
@@ -60,27 +57,20 @@ def verify(signed: bytes, signature: bytes, certificates: Sequence[str]) -> Sign
     if not trusted:
         raise SignatureError("this device accepts no bundles: its image names no certificates")
     with ExitStack() as stack:
-        content = stack.enter_context(_in_memory("content", signed))
-        cms = stack.enter_context(_in_memory("signature", signature))
-        anchors = stack.enter_context(_in_memory("certificates", "".join(trusted).encode()))
-        signer = stack.enter_context(_in_memory("signer", b""))
+        content = stack.enter_context(in_memory("content", signed))
+        cms = stack.enter_context(in_memory("signature", signature))
+        anchors = stack.enter_context(in_memory("certificates", "".join(trusted).encode()))
+        signer = stack.enter_context(in_memory("signer", b""))
         try:
-            done = subprocess.run(
-                [
-                    PROGRAM, "cms", "-verify", "-binary", "-inform", "DER", "-in", _path(cms),
-                    "-content", _path(content), "-CAfile", _path(anchors),
-                    "-no-CApath", "-no-CAstore", "-partial_chain", "-verify_depth", "0", "-no_check_time",
-                    "-purpose", "smimesign", "-signer", _path(signer),
-                ],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                pass_fds=(content, cms, anchors, signer),
-                timeout=PATIENCE,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "OPENSSL_CONF": "/dev/null"},
-                check=False,
+            done = openssl(
+                "cms", "-verify", "-binary", "-inform", "DER", "-in", path_of(cms),
+                "-content", path_of(content), "-CAfile", path_of(anchors),
+                "-no-CApath", "-no-CAstore", "-partial_chain", "-verify_depth", "0", "-no_check_time",
+                "-purpose", "smimesign", "-signer", path_of(signer),
+                files=(content, cms, anchors, signer),
             )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise VerifierError(f"openssl cannot be run: {error}") from error
+        except OpensslError as error:
+            raise VerifierError(str(error)) from error
         # What the program hands out is what it verified: compare, rather than trust in how it was asked.
         if done.returncode or done.stdout != signed:
             raise SignatureError(_reason(done.stderr.decode("utf-8", "replace")))
@@ -98,24 +88,6 @@ def fingerprint(certificate: str) -> str:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
     except ValueError as error:
         raise FormatError(f"not a certificate: {error}") from error
-
-
-@contextmanager
-def _in_memory(name: str, content: bytes) -> Generator[int]:
-    """An open file in memory: no disk, no name that another process could meet."""
-    number = os.memfd_create(name, os.MFD_CLOEXEC)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(number, view) :]
-        os.lseek(number, 0, os.SEEK_SET)
-        yield number
-    finally:
-        os.close(number)
-
-
-def _path(number: int) -> str:
-    return f"/proc/self/fd/{number}"
 
 
 def _reason(said: str) -> str:

@@ -14,15 +14,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from .. import lean as lean  # before all others: see there
+
+# isort: split
+import msgspec
 
 from ..facts import hardware
 from ..format import FormatError, bundle, settings
 from ..slots import disk, files
 from ..slots.disk import SlotsError
 from ..steward import client, protocol
-from . import job
+from .snapshot import Update
 
 NOTE = "usb.json"
 POINT = Path("/run/ovenbird/usb")
@@ -34,8 +38,7 @@ _PIECE = 1 << 20
 _ORDER = protocol.Update(reboot=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where things are."""
 
     state: Path = files.FOLDER
@@ -132,11 +135,11 @@ def _unjudged(signed: bytes, signature: bytes) -> None:
     """Who signed it is for the steward to say; here only its name is wanted."""
 
 
-async def install(file: Path, socket: Path, order: protocol.Update = _ORDER) -> job.Update | None:
+async def install(file: Path, socket: Path, order: protocol.Update = _ORDER) -> Update | None:
     """Let the steward install a bundle; returns how it ended. Raises StewardError if it did not take it."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pump = threading.Thread(target=_pump, args=(file, writing), daemon=True)
-    last: job.Update | None = None
+    last: Update | None = None
     try:
         pump.start()
         async for update in client.update(socket, order, reading):
