@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,8 @@ from ovenbird.files import locked, replacing, sha256_of, write_atomically
 from ovenbird.run import CommandError, Completed, run
 
 MAX_AGE = 24 * 3600  # seconds: how old an index may be before a build refreshes it
+_UNKNOWN = re.compile(r"^E: (?:Unable to locate package |Package ')([^\s']+)", re.MULTILINE)
+"""How apt names a package that there is not, or that another one only speaks of."""
 HOST_KEYRINGS = Path("/usr/share/keyrings")
 
 
@@ -104,6 +107,10 @@ class Index:
             digest.update(f"{file.name} {sha256_of(file)}\n".encode())
         return digest.hexdigest()
 
+    def names(self) -> set[str]:
+        """The names of all packages that there are, of this architecture or of all."""
+        return set(self._apt_cache("pkgnames").stdout.split())
+
     def resolve(self, names: Iterable[str], *, only: Callable[[str], bool] | None = None) -> tuple[Package, ...]:
         """The exact packages that installing `names` on an empty system comes to, without recommendations.
 
@@ -118,10 +125,14 @@ class Index:
         try:
             printed = self._apt("install", "--print-uris", "-q", "-y", *wanted).stdout
         except CommandError as error:
-            raise RecipeError(
-                "the packages cannot be installed together:" + _apt_errors(error),
-                hint="look at `packages` in [base] of the recipe and in the stages' stage.toml",
-            ) from error
+            hint = "look at `packages` in [base] of the recipe and in the stages' stage.toml"
+            if missing := _UNKNOWN.findall(error.completed.stderr):
+                raise RecipeError(
+                    f"there is no package {', '.join(missing)} for {self.architecture}",
+                    hint=f"{hint}, or add a source that has it (`sources` in [base])",
+                ) from error
+            message = f"the packages cannot be installed together on {self.architecture}:"
+            raise RecipeError(message + _apt_errors(error), hint=hint) from error
         exact = [_name_and_version(line.split()[1]) for line in printed.splitlines() if line.startswith("'")]
         if only is not None:
             exact = [(name, version) for name, version in exact if only(name)]

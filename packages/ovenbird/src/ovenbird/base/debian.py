@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ovenbird.base.apt import Index
+from ovenbird.build.cross.emulation import Inside
 from ovenbird.host import spare_memory
 from ovenbird.recipe.model import Base
 from ovenbird.recipe.stage import CLEANUP, STOCK
@@ -21,12 +22,17 @@ from ovenbird.run import run
 # The priority "required" and apt: the smallest Debian in which packages can be configured.
 START = ("?essential", "apt")
 
+
 # Mounts and processes of its own, so that nothing is left of either when the build is killed. An ordinary user is root
 # among the subordinate ids, as in every later step, and so may pass through folders that are closed to others.
-APART = (
-    *(() if os.geteuid() == 0 else ("buildah", "unshare", "--")),
-    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
-)
+def apart(inside: Inside | None = None) -> tuple[str, ...]:
+    """The words before a command that make a base."""
+    return (
+        *(() if os.geteuid() == 0 else ("buildah", "unshare", "--")),
+        *(inside.words if inside else ()),
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
+    )
+
 
 # Thousands of small files are written and soon thrown away; a file system on disk takes a quarter longer for that, and
 # slows down for what comes next. Where it cannot be mounted, the disk does.
@@ -91,20 +97,22 @@ def bake_base(
     epoch: int,
     preseed: Sequence[Path],
     filters: str = "",
+    inside: Inside | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     """Write the tree as a tar to `out`. `archives` holds the files of every resolved package; the tree grows in
     `scratch`, which is empty again in the end.
 
-    `filters` are lines for dpkg's configuration, see `filters`. Raises CommandError with mmdebstrap's last lines.
+    `filters` are lines for dpkg's configuration, see `filters`; `inside` says how another architecture's programs run.
+    Raises CommandError with mmdebstrap's last lines.
     """
     size = TREE * sum(file.stat().st_size for file in archives.glob("*.deb"))
     in_memory = ("sh", "-c", f'{IN_MEMORY}; exec "$@"', "sh") if spare_memory() > 2 * size else ()
     include = ",".join(name for name in packages if not name.startswith("?") and name != "apt")
     command: list[str | Path] = [
-        *APART, *in_memory, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
+        *apart(inside), *in_memory, "mmdebstrap", "--mode=root", "--variant=apt", "--format=tar",
         f"--architectures={index.architecture}",
-        "--skip=update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
+        "--skip=check/qemu,update,download/empty,essential/unlink,cleanup/apt,output/dev,check/empty",
         "--setup-hook=mkdir -p \"$1\"/var/lib/apt/lists \"$1\"/var/cache/apt/archives",
         # Links where they can be: the same files, not copies of 150 MB. apt and dpkg only read them, or put new ones in
         # their places.

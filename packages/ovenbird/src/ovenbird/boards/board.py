@@ -7,6 +7,7 @@ name; it asks for these facts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,41 @@ class Architecture:
     kernel: str  # as `uname -m` says it
     efi_program: str  # what the firmware starts from the ESP, UEFI specification 3.5.1.1
 
+    @property
+    def facts(self) -> Facts:
+        """What else differs, by others' documents."""
+        return FACTS[self.debian]
 
-AMD64 = Architecture(debian="amd64", kernel="x86_64", efi_program="BOOTX64.EFI")
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What of an architecture shows in a tree and in its programs."""
+
+    triplet: str
+    """Debian's multiarch name, which folders of libraries have (https://wiki.debian.org/Multiarch/Tuples)."""
+    loader: str
+    """The dynamic loader that programs name, without its folder (the psABI of each architecture)."""
+    bits: int
+    """Width of its addresses, which is the class of its ELF files."""
+    elf: int
+    """Machine of its ELF files (e_machine in elf(5))."""
+    library: int
+    """How ld.so.cache marks its libraries (glibc, sysdeps/generic/ldconfig.h: FLAG_* with FLAG_ELF_LIBC6)."""
+    emulator: str
+    """The program of qemu-user that runs it."""
+    grub: str
+    """GRUB's platform for UEFI."""
+
+
+FACTS = {
+    "amd64": Facts("x86_64-linux-gnu", "ld-linux-x86-64.so.2", 64, 62, 0x0303, "qemu-x86_64", "x86_64-efi"),
+    "arm64": Facts("aarch64-linux-gnu", "ld-linux-aarch64.so.1", 64, 183, 0x0A03, "qemu-aarch64", "arm64-efi"),
+    "armhf": Facts("arm-linux-gnueabihf", "ld-linux-armhf.so.3", 32, 40, 0x0903, "qemu-arm", "arm-efi"),
+}
+AMD64 = Architecture("amd64", "x86_64", "BOOTX64.EFI")
+ARM64 = Architecture("arm64", "aarch64", "BOOTAA64.EFI")
+ARMHF = Architecture("armhf", "armv7l", "BOOTARM.EFI")
+ARCHITECTURES = (AMD64, ARM64, ARMHF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +75,29 @@ class VirtualMachine:
     network: str  # the device that carries the network, without `netdev=`
     devices: tuple[str, ...] = ()  # what else is plugged in
     firmware: tuple[Firmware, ...] = ()  # the first one that is installed is used
+    firmware_package: str = "ovmf"  # the Debian package that brings it
+    screen: tuple[str, ...] = ("-vga", "std")  # with a display: QEMU's words for a screen and what belongs to it
+
+
+class Selector(StrEnum):
+    """What names the slot at each boot, and with it how the disk is laid out (`ovenbird_device.slots.kind`)."""
+
+    GRUB = "grub"
+    AUTOBOOT = "autoboot"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of Raspberry Pi, and what its firmware looks for on a boot partition."""
+
+    name: str
+    section: str
+    """The filter in config.txt that is true on it, without the brackets."""
+    device_tree: str
+    firmware: tuple[str, str]
+    """The program that the boot loader starts, and its memory map; empty where both are in the EEPROM."""
+    bootcode: bool
+    """Whether it wants `bootcode.bin` on the card's first partition: it has no EEPROM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +119,15 @@ class Board:
     """What a system on this board needs beside what every system has."""
     boot_size: int = 64 << 20
     """Bytes of a slot's boot partition, unless the recipe says otherwise."""
+    selector: Selector = Selector.GRUB
+    models: tuple[Model, ...] = ()
+    """The Raspberry Pis that it stands for."""
+    components: tuple[str, ...] = ()
+    """The parts of the archive that its packages are in, beside those of the recipe."""
+    releases: tuple[str, ...] = ()
+    """The releases whose packages carry it; empty: all that Ovenbird knows."""
+    bios: bool = False
+    """Whether it also boots by BIOS: its disks carry GRUB's code for that."""
 
     @property
     def architecture(self) -> str:
@@ -71,13 +137,19 @@ class Board:
 
 # QEMU before 8.1 emulates cmpxchg16b with wrong flags, so that one boot in eight ends in an oops (seen with 7.2, Debian
 # bookworm). Without that instruction the kernel takes another way. AVX2 is left out as it is emulated slowly: OpenSSL's
-# SHA-256 made 27 MiB/s with it and 70 without, in one guest.
+# SHA-256 made 27 MiB/s with it and 70 without, in one guest. Nothing else is: without five-level page tables, SMAP,
+# SMEP and SVM a boot was five percent faster, but two of some forty restarts hung in the firmware.
 EMULATED_CPU = "max,-cx16,-avx2"
 # Debian calls the firmware with 4 MiB of flash "4M" since bookworm; other distributions have it elsewhere.
 OVMF = (
     Firmware("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     Firmware("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
     Firmware("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+)
+# The machine `virt` wants files of exactly 64 MiB for its flash, which these are.
+AAVMF = (
+    Firmware("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+    Firmware("/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"),
 )
 # Booting by BIOS and by UEFI; the names are those of bookworm and of trixie.
 GRUB_PACKAGES = ("grub-efi-amd64-bin", "grub-pc-bin")

@@ -25,6 +25,7 @@ BOARD = Board(
     cpu=AMD64,
     kernel_packages=("linux-image-amd64",),
     boot_packages=GRUB_PACKAGES,
+    bios=True,
     initrd_modules=(*FILE_SYSTEMS, *DISKS, *VIRTUAL_DISKS, *KEYBOARDS, *WATCHDOGS),
     console=("console=ttyS0,115200", "console=tty0"),
     virtual=VirtualMachine(

@@ -10,6 +10,7 @@ BOARD = Board(
     cpu=AMD64,
     kernel_packages=("linux-image-cloud-amd64",),
     boot_packages=GRUB_PACKAGES,
+    bios=True,
     initrd_modules=(
         *FILE_SYSTEMS,
         "virtio_pci",

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovenbird.build.bake import IMAGE_KINDS
 from ovenbird.build.engine import Engine
 from ovenbird.build.store import StepRecord, Store, folder_size
+from ovenbird.build.tree_steps import IMAGE_KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from ovenbird.build.elf import FIRMWARE, HEAD, foreign_machine, machine_of
 from ovenbird.errors import RecipeError
-
-# The machine of an ELF file (e_machine in elf(5)), by Debian's name for the architecture.
-MACHINES = {"i386": 3, "armhf": 40, "amd64": 62, "arm64": 183, "riscv64": 243}
-RUNS_TOO = {"amd64": ("i386",), "arm64": ("armhf",)}  # What else an architecture's processors run.
-ELF_HEAD = 20  # bytes, to the end of e_machine
 
 
 def lay_out(context: Path, files: Mapping[str, Path], epoch: int, *, architecture: str) -> None:
@@ -39,16 +35,12 @@ def check_machine(file: Path, architecture: str) -> None:
 
     Folders named `firmware` may hold programs for other processors.
     """
-    if file.is_symlink() or not file.is_file() or "firmware" in file.parts:
+    if file.is_symlink() or not file.is_file() or FIRMWARE in file.parts:
         return
     with file.open("rb") as stream:
-        head = stream.read(ELF_HEAD)
-    if len(head) < ELF_HEAD or head[:4] != b"\x7fELF":
+        name = foreign_machine(machine_of(stream.read(HEAD)), architecture)
+    if name is None:
         return
-    machine = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-    if machine in [MACHINES[name] for name in (architecture, *RUNS_TOO.get(architecture, ()))]:
-        return
-    name = next((name for name, number in MACHINES.items() if number == machine), f"ELF machine {machine}")
     raise RecipeError(
         f"is a program for {name}, but the board's architecture is {architecture}",
         where=str(file),

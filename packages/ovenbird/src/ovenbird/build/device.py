@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from ovenbird.base.apt import Package
+from ovenbird.build import compiled, wheels
 from ovenbird.build.inputs import folder_files
 from ovenbird.build.kernel import KernelFiles
 from ovenbird.errors import BuildError, NetworkError
-from ovenbird.run import CommandError, run
+from ovenbird.run import CommandError
 
 # What the agent and the initrd's hand-over need, beside the start of a base.
 PACKAGES = (
@@ -25,16 +26,22 @@ PACKAGES = (
     "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev",
 )  # fmt: skip
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+# For 32-bit ARM nobody publishes wheels, and uv has no name for it: what cannot do without its part in C is compiled
+# (`compiled`), and all else is of Python alone. One that does without its compiled part (markupsafe) goes without.
+ANY_PLATFORM = PLATFORMS["arm64"]
 HOME = "usr/lib/ovenbird"
+LOCK = "requirements.lock"
 
-# Compiling here, natively, saves the device from doing it at each boot of its read-only root; `unchecked-hash` needs
-# no times. `preset-all` would enable what the packages left off, so only our own presets are applied.
+# Compiling here, natively, saves the device from doing it at each boot of its read-only root: the page's templates
+# (with `-B`, as what that leaves compiled would not be done again), then all modules; `unchecked-hash` needs no times.
+# `preset-all` would enable what the packages left off, so only our own presets are applied.
 CONTAINERFILE = f"""\
 COPY files/ /
 RUN set -eu; \\
+    PYTHONPATH=/{HOME} python3 -P -S -B -m ovenbird_device.web.engine; \\
     python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /{HOME}; \\
     if [ -d /usr/lib/sysusers.d ]; then systemd-sysusers; fi; \\
-    cd /{HOME}/ovenbird_device/units; systemctl preset $(ls | grep -E '\\.(service|socket|timer|path)$'); \\
+    cd /{HOME}/ovenbird_device/units; systemctl preset $(ls | grep -E '^[^@]+\\.(service|socket|timer|path)$'); \\
     systemctl enable systemd-networkd systemd-resolved systemd-timesyncd; \\
     systemctl set-default multi-user.target
 """
@@ -48,6 +55,11 @@ def device_package() -> Path:
 def device_files() -> dict[str, Path]:
     """The device package's files that go into an image."""
     return folder_files(device_package())
+
+
+def locked_requirements() -> str:
+    """The agent's libraries, with their versions and hashes."""
+    return (device_package() / LOCK).read_text()
 
 
 def python_version(packages: Sequence[Package]) -> str:
@@ -64,13 +76,26 @@ def lay_out_device(
     kernel: KernelFiles,
     architecture: str,
     python: str,
+    libraries: Mapping[str, Path] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Fill the context of the device step, to be settled. Raises NetworkError where the libraries cannot be had."""
+    """Fill the context of the device step, to be settled. Raises NetworkError where the libraries cannot be had.
+
+    `libraries` are the folders of those that were compiled for the architecture, by their names.
+    """
     root = context / "files"
     home = root / HOME
     home.mkdir(parents=True)
-    _install_libraries(home, architecture, python, on_line)
+    if libraries:
+        with tempfile.TemporaryDirectory() as folder:
+            requirements = Path(folder) / LOCK
+            requirements.write_text(compiled.without(locked_requirements(), set(libraries)))
+            _install_libraries(home, ANY_PLATFORM, python, requirements, on_line)
+        leave_python(home)
+        for made in libraries.values():
+            shutil.copytree(made / compiled.FILES, home, dirs_exist_ok=True)
+    else:
+        _install_libraries(home, PLATFORMS[architecture], python, device_package() / LOCK, on_line)
     for name, source in device_files().items():
         target = home / "ovenbird_device" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,29 +116,33 @@ def _place(name: str) -> str:
     for kind in ("sysusers", "tmpfiles"):
         if name.endswith(f".{kind}.conf"):
             return f"{kind}.d/{name.removesuffix(f'.{kind}.conf')}.conf"
+    if name.endswith(".dnssd"):
+        return f"systemd/dnssd/{name}"
     return f"systemd/system-preset/{name}" if name.endswith(".preset") else f"systemd/system/{name}"
 
 
-def _install_libraries(home: Path, architecture: str, python: str, on_line: Callable[[str], None] | None) -> None:
+def leave_python(home: Path) -> None:
+    """Take away what is compiled among installed wheels, and what says that they are for an architecture."""
+    for made in list(home.rglob("*.so")):
+        made.unlink()
+    for about in home.glob("*.dist-info/WHEEL"):
+        if not re.search(r"^Tag: \S+-none-any$", about.read_text(), re.MULTILINE):
+            about.unlink()
+
+
+def _install_libraries(
+    home: Path, platform: str, python: str, requirements: Path, on_line: Callable[[str], None] | None
+) -> None:
     """Install the locked wheels for the target's architecture and Python; nothing of the target is run."""
-    uv = Path(sys.executable).with_name("uv")
     try:
-        run(
-            [
-                uv if uv.exists() else "uv", "pip", "install", "--quiet", "--target", home, "--no-config",
-                "--python-platform", PLATFORMS[architecture], "--python-version", python, "--link-mode", "copy",
-                "--only-binary", ":all:", "--no-deps", "--require-hashes", "--no-compile-bytecode",
-                "--requirement", device_package() / "requirements.lock",
-            ],
-            on_line=on_line,
+        wheels.install(
+            home,
+            ("--no-deps", "--require-hashes", "--requirement", requirements),
+            platform=platform,
+            python=python,
             what="the agent's libraries",
-        )  # fmt: skip
+            on_line=on_line,
+        )
     except CommandError as error:
         raise NetworkError(error.message, hint="look at the network, and run the same command again") from error
-    for litter in ("bin", ".lock"):
-        path = home / litter
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    for info in home.glob("*.dist-info"):
-        # What differs from one installation to the next, and only serves to undo it.
-        for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"):
-            (info / name).unlink(missing_ok=True)
+    shutil.rmtree(home / "bin", ignore_errors=True)

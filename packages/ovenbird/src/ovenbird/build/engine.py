@@ -7,21 +7,27 @@ named by the key of the step that made it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ovenbird.build.cross import emulation
+from ovenbird.build.cross.emulation import Inside
 from ovenbird.errors import HostError
 from ovenbird.files import sha256_of, write_atomically
 from ovenbird.run import Completed, run
 
 REPOSITORY = "localhost/ovenbird"
+APART = "containers-emulated"
 OCI = "application/vnd.oci.image"
+_numbers = itertools.count()
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'  # Only our own local folders are ever read.
 
 
@@ -31,11 +37,16 @@ class Engine:
 
     folder: Path
     runroot: Path
+    inside: Inside = field(default_factory=Inside)
 
     @classmethod
-    def at(cls, cache: Path) -> Engine:
-        """The engine of one cache folder; makes its settings. Raises HostError for an unusable runtime folder."""
-        folder = cache / "containers"
+    def at(cls, cache: Path, inside: Inside | None = None) -> Engine:
+        """The engine of one cache folder, whose work is done `inside`; makes its settings.
+
+        Raises HostError for an unusable runtime folder.
+        """
+        inside = inside or Inside()
+        folder = cache / (APART if inside.apart else "containers")
         folder.mkdir(parents=True, exist_ok=True)
         runroot = _runtime_folder() / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
         settings = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "storage"}"\nrunroot = "{runroot}"\n'
@@ -44,7 +55,15 @@ class Engine:
         for name, content in (("storage.conf", settings), ("policy.json", POLICY)):
             if not (folder / name).exists() or (folder / name).read_text() != content:
                 write_atomically(folder / name, content.encode())
-        return cls(folder, runroot)
+        return cls(folder, runroot, inside)
+
+    @property
+    def apart(self) -> Engine | None:
+        """What root's emulated steps are kept by; None where there are none."""
+        beside = self.folder.with_name(APART)
+        if self.inside.apart or not beside.is_dir():
+            return None
+        return Engine.at(self.folder.parent, emulation.storage())
 
     def image(self, key: str) -> str:
         """The name of the image that a step's key stands for."""
@@ -123,24 +142,73 @@ class Engine:
     ) -> Completed:
         """Run a shell script that finds an image's tree in $TREE, owners and all. What it changes there is lost."""
         with self._container(key) as container:
-            if os.geteuid() == 0:
-                tree = self._buildah("mount", container).stdout.strip()
+            return self._in_tree(container, script, env, on_line, what)
+
+    def change(
+        self,
+        parent: str,
+        key: str,
+        scripts: Sequence[Callable[[Completed | None], str]],
+        *,
+        architecture: str,
+        on_line: Callable[[str], None] | None = None,
+        what: str,
+    ) -> None:
+        """Make an image of another one by scripts that find its tree in $TREE, owners and all.
+
+        Each script is asked for when the one before it has ended, with what that printed.
+        """
+        with self._container(parent) as container:
+            done: Completed | None = None
+            for script in scripts:
+                done = self._in_tree(container, script(done), None, on_line, what)
+            self._buildah("config", "--arch", architecture, container)
+            self._buildah("commit", "--quiet", "--format", "oci", container, self.image(key), what=what)
+
+    def _in_tree(
+        self,
+        container: str,
+        script: str,
+        env: Mapping[str, str] | None,
+        on_line: Callable[[str], None] | None,
+        what: str,
+    ) -> Completed:
+        if self.inside.words:
+            # Mounts are its own there, and gone at the end.
+            mount = shlex.join([*self._program(), "mount", container])
+            words = [*self._enter(), "sh", "-euc", f"TREE=$({mount}); export TREE\n{script}"]
+            return run(words, env={**self._environment(), **(env or {})}, on_line=on_line, what=what)
+        if os.geteuid() == 0:
+            tree = self._buildah("mount", container).stdout.strip()
+            try:
                 return run(["sh", "-euc", script], env={"TREE": tree, **(env or {})}, on_line=on_line, what=what)
-            words = ["unshare", "--mount", f"TREE={container}", "--", "sh", "-euc", script]
-            return self._buildah(*words, env=env, on_line=on_line, what=what)
+            finally:
+                self._buildah("umount", container, check=False)
+        words = ["unshare", "--mount", f"TREE={container}", "--", "sh", "-euc", script]
+        return self._buildah(*words, env=env, on_line=on_line, what=what)
+
+    def take(self, other: Engine, key: str, scratch: Path, architecture: str) -> None:
+        """Have an image that another engine has. Nothing to do where both have one storage."""
+        if other.folder == self.folder:
+            return
+        archive = scratch / "tree.tar"
+        every = "--xattrs --xattrs-include='*' --numeric-owner --sort=name"
+        other.with_tree(key, f'tar -C "$TREE" {every} -cf {shlex.quote(str(archive))} .', what="moving the tree")
+        self.load(archive, key, architecture)
+        archive.unlink()
 
     def shell(self, key: str, command: Sequence[str]) -> int:
         """Run a program of the tree on the user's terminal; its changes are lost. Returns its exit code."""
         with self._container(key) as container:
             # The child reads the terminal itself: it stays in our process group.
-            words = [*self._program(), "run", "--isolation", "chroot"]
+            words = [*self._enter(), *self._program(), "run", "--isolation", "chroot"]
             if os.isatty(0):
                 words.append("--terminal")
             return subprocess.call([*words, container, "--", *command], env={**os.environ, **self._environment()})
 
     @contextmanager
     def _container(self, key: str) -> Generator[str]:
-        name = f"ovenbird-{os.getpid()}-{key[:12]}"
+        name = f"ovenbird-{os.getpid()}-{next(_numbers)}-{key[:12]}"  # One tree may be looked at twice at a time.
         self._buildah("from", "--pull-never", "--name", name, self.image(key))
         try:
             yield name
@@ -149,8 +217,9 @@ class Engine:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Take images away; those that others build upon keep the layers that they share."""
-        for key in keys:
-            self._buildah("rmi", "--force", self.image(key), check=False)
+        for engine in (self, *((self.apart,) if self.apart else ())):
+            for key in keys:
+                engine._buildah("rmi", "--force", self.image(key), check=False)
 
     def sweep(self) -> None:
         """Take away working containers and unnamed images that killed builds have left. Only while none runs."""
@@ -158,6 +227,8 @@ class Engine:
         if listed:
             self._buildah("rm", *listed, check=False)
         self._buildah("rmi", "--prune", check=False)
+        if self.apart:
+            self.apart.sweep()
 
     def remove_folder(self, folder: Path) -> None:
         """Take a folder away, whosever its files are; never anything that is mounted in it."""
@@ -169,8 +240,15 @@ class Engine:
         # storage, with containers that are none of ours.
         return ("buildah", "--root", str(self.folder / "storage"), "--runroot", str(self.runroot))
 
+    def _enter(self) -> tuple[str, ...]:
+        """The words that lead to where the work is done. An ordinary user is in a namespace of their own there."""
+        if not self.inside.words:
+            return ()
+        return (*(() if os.geteuid() == 0 else (*self._program(), "unshare", "--")), *self.inside.words)
+
     def _environment(self) -> dict[str, str]:
         return {
+            **self.inside.environment,
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
             "BUILDAH_ISOLATION": "chroot",
             "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),
@@ -187,7 +265,7 @@ class Engine:
     ) -> Completed:
         extra = ["--signature-policy", str(self.folder / "policy.json")] if words[0] in ("pull", "build") else []
         return run(
-            [*self._program(), words[0], *extra, *words[1:]],
+            [*self._enter(), *self._program(), words[0], *extra, *words[1:]],
             env={**self._environment(), **(env or {})},
             stdin=stdin,
             on_line=on_line,

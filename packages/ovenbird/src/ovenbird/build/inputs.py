@@ -21,7 +21,7 @@ from ovenbird.host import find_tool, missing_tool_hint
 from ovenbird.run import run
 
 # How each tool says its version, where that is not `--version`.
-VERSION_WORDS = {"mke2fs": "-V", "mksquashfs": "-version", "mkfs.vfat": "--help"}
+VERSION_WORDS = {"go": "version", "mke2fs": "-V", "mksquashfs": "-version", "mkfs.vfat": "--help"}
 
 
 def text_digest(text: str) -> str:

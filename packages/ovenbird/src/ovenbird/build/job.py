@@ -9,13 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from ovenbird.boards import board
+from ovenbird.boards.board import Selector
 from ovenbird.build.bake import Baker
 from ovenbird.build.bundle import Absence
 from ovenbird.build.clean import keep_within
 from ovenbird.build.engine import Engine
+from ovenbird.build.explain import explain
 from ovenbird.build.memory import recall, remember
 from ovenbird.build.outputs import is_current, publish
-from ovenbird.build.plan import Plan, explain, make_plan
+from ovenbird.build.plan import Plan, make_plan
 from ovenbird.build.store import Store, cache_folder, limit_from_environment
 from ovenbird.errors import UsageError
 from ovenbird.files import locked
@@ -57,7 +60,9 @@ class Result:
             steps = ", ".join(f"{name} {took:.1f} s" for name, took in self.made)
             head += f"built in {self.seconds:.1f} s ({steps})"
         root = format_size(self.manifest.outputs["root.squashfs"].size)
-        lines = [head, f"{self.out / 'disk.img'} (root {root}); boot it: ovenbird run {self.out}"]
+        card = board(image.board).selector is Selector.AUTOBOOT
+        then = f"write it onto a card: ovenbird flash CARD {self.out}" if card else f"boot it: ovenbird run {self.out}"
+        lines = [head, f"{self.out / 'disk.img'} (root {root}); {then}"]
         lines += [f"{self.out / name} updates devices" for name in self.manifest.outputs if name.endswith(".swu")]
         return "\n".join(lines)
 
@@ -177,5 +182,6 @@ def shell(request: Request, progress: Progress, *, before: str | None, command: 
     cache = cache_folder()
     store, engine = Store(cache), Engine.at(cache)
     with store.in_use():  # To the end: the next build's sweep must not take the tree away below the shell.
-        Baker(plan, store, engine, progress).bake(name)
-        return engine.shell(plan.step(name).key, command or ["/bin/sh"])
+        baker = Baker(plan, store, engine, progress)
+        baker.bake(name)
+        return baker.engine_of(plan.step(name)).shell(plan.step(name).key, command or ["/bin/sh"])

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from ovenbird.base.apt import Index, Package
 from ovenbird.boards import Board
+from ovenbird.boards.board import Model
+from ovenbird.build.debs import extract
 from ovenbird.errors import BuildError
-from ovenbird.run import run, spawn
+from ovenbird.run import run
 
 BUSYBOX = "busybox-static"
 
@@ -46,6 +48,16 @@ class KernelFiles:
         """GRUB's modules: a folder for each of its platforms."""
         return self.folder / "grub"
 
+    @property
+    def device_trees(self) -> Path:
+        """The device trees of a board's models, in one folder."""
+        return self.folder / "device-trees"
+
+    @property
+    def firmware(self) -> Path:
+        """A Raspberry Pi's firmware, with its overlays in a folder of that name."""
+        return self.folder / "firmware"
+
 
 def kernel_packages(board: Board, index: Index) -> tuple[Package, ...]:
     """The exact packages that a board's kernel and boot programs come from, without what they depend on besides."""
@@ -53,13 +65,15 @@ def kernel_packages(board: Board, index: Index) -> tuple[Package, ...]:
     return index.resolve(sorted(wanted), only=lambda name: name in wanted or name.startswith("linux-image-"))
 
 
-def unpack_kernel(out: Path, packages: Sequence[Package], archives: Path, unpacked: Path) -> KernelFiles:
+def unpack_kernel(
+    out: Path, packages: Sequence[Package], archives: Path, unpacked: Path, models: Sequence[Model] = ()
+) -> KernelFiles:
     """Fill `out` (see KernelFiles) from the packages' files; `unpacked` is a folder for the time of the work.
 
-    Raises BuildError where the packages do not hold one kernel.
+    Raises BuildError where the packages do not hold one kernel, or not all that the models need.
     """
     for package in packages:
-        _unpack(archives / package.file_name, unpacked)
+        extract(archives / package.file_name, unpacked)
     images = sorted(unpacked.glob("boot/vmlinu[xz]-*"))
     if len(images) != 1:
         names = ", ".join(image.name for image in images) or "none"
@@ -85,19 +99,26 @@ def unpack_kernel(out: Path, packages: Sequence[Package], archives: Path, unpack
     grub = unpacked / "usr/lib/grub"
     if grub.is_dir():
         shutil.move(grub, files.grub)
+    if models:
+        _take_for_models(files, unpacked, models)
     return files
 
 
-def _unpack(package: Path, folder: Path) -> None:
-    """Unpack a package's files; documents and translations are of no use here."""
-    with spawn(["dpkg-deb", "--fsys-tarfile", package], stdout=-1) as deb:
-        run(
-            [
-                "tar", "--extract", "--directory", folder, "--no-same-owner", "--delay-directory-restore",
-                "--exclude=./usr/share/doc", "--exclude=./usr/share/locale", "--exclude=./usr/share/man",
-            ],
-            stdin=deb.stdout,
-            what=f"unpacking {package.name}",
-        )  # fmt: skip
-        if deb.wait() != 0:
-            raise BuildError(f"{package.name} cannot be unpacked", hint="remove it with `ovenbird store gc --packages`")
+def _take_for_models(files: KernelFiles, unpacked: Path, models: Sequence[Model]) -> None:
+    """The firmware and the device trees. Debian has the trees in a folder of their maker on 64 bits only."""
+    firmware = unpacked / "usr/lib/raspi-firmware"
+    if not firmware.is_dir():
+        raise BuildError("raspi-firmware holds no firmware for a Raspberry Pi")
+    shutil.move(firmware, files.firmware)
+    files.device_trees.mkdir()
+    trees = unpacked / f"usr/lib/linux-image-{files.version}"
+    for model in models:
+        places = [trees / model.device_tree, trees / "broadcom" / model.device_tree]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            raise BuildError(f"the kernel {files.version} has no device tree for {model.name} ({model.device_tree})")
+        shutil.copyfile(found, files.device_trees / model.device_tree)
+        needed = (*model.firmware, *(("bootcode.bin",) if model.bootcode else ()))
+        for name in needed:
+            if not (files.firmware / name).is_file():
+                raise BuildError(f"raspi-firmware has no {name}, which {model.name} starts with")

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from ovenbird.build.plan import Former, Plan
+from ovenbird.build.plan import Plan
 from ovenbird.files import write_atomically
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A step as the last build of the same recipe had it."""
+
+    kind: str
+    key: str
+    inputs: dict[str, str]
 
 
 def remember(cache: Path, plan: Plan) -> None:

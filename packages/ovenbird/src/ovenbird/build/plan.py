@@ -1,7 +1,7 @@
 """The plan: every step from a recipe to a disk image, with the key of all that goes into each.
 
 Making a plan runs nothing but a look at the package lists, so an unchanged build is answered at once. A step's key
-covers its parent's key, hence everything before it; the newest changed input of a step is what `--explain` names.
+covers its parent's key, hence everything before it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from ovenbird.base import debian
 from ovenbird.base.apt import Index, Package
 from ovenbird.base.debian import SETTLE, base_packages, filters
-from ovenbird.base.sources import source_lines
-from ovenbird.boards import Board, board
-from ovenbird.build import device, kernel, tree
+from ovenbird.boards import Architecture, Board, board
+from ovenbird.boards.board import Selector
+from ovenbird.build import compiled, device, kernel, terminal, tree
+from ovenbird.build.apps import step as apps
+from ovenbird.build.apps.kind import Target
 from ovenbird.build.bundle import Absence, bundle_inputs, plan_bundle
+from ovenbird.build.compiled import Compiler
+from ovenbird.build.cross import emulation, twin
+from ovenbird.build.cross.crossing import Crossing, crossing
 from ovenbird.build.inputs import (
     Tools,
     file_digest,
@@ -31,9 +36,10 @@ from ovenbird.build.inputs import (
     package_inputs,
     text_digest,
 )
-from ovenbird.build.store import Store, key_of
+from ovenbird.build.packages import Packages, find_packages, find_sources
+from ovenbird.build.store import key_of
 from ovenbird.files import sha256_of
-from ovenbird.image import grub, initrd, rescue, root
+from ovenbird.image import grub, initrd, raspberry, rescue, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
 
@@ -50,24 +56,23 @@ PACKAGE_LISTS = "package lists"  # the input that such a stage has
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its kind ("stage"), its name ("stage ssh"), and all that goes into it by name."""
+    """One step: its kind ("stage"), its name ("stage ssh"), and all that goes into it by name.
+
+    A step of the tree has its `parent`, the name of the step that it builds on, the `architecture` that it is made for,
+    and whether that is `emulated`.
+    """
 
     kind: str
     name: str
     inputs: Mapping[str, str]
+    parent: str = ""
+    architecture: Architecture | None = None
+    emulated: bool = False
 
     @cached_property
     def key(self) -> str:
         """The digest over kind and inputs."""
         return key_of(self.kind, self.inputs)
-
-
-class Former(msgspec.Struct, frozen=True):
-    """A step as the last build of the same recipe had it."""
-
-    kind: str
-    key: str
-    inputs: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,11 @@ class Plan:
 
     loaded: LoadedRecipe
     board: Board
-    index: Index
-    base_packages: tuple[Package, ...]
-    base_names: tuple[str, ...]
+    crossing: Crossing
+    packages: Packages
     kernel_packages: tuple[Package, ...]
+    compiler: Compiler | None
+    """What compiles the agent's libraries, for an architecture that nobody does it for."""
     steps: tuple[Step, ...]
     signing: Signing | Absence
     """Who signs the bundle, or why there is none."""
@@ -92,6 +98,21 @@ class Plan:
     def filters(self) -> str:
         """What dpkg is told not to unpack: what the last stage would remove."""
         return filters(self.loaded.stages[-1].arguments)
+
+    @property
+    def target(self) -> Target:
+        """The machine that apps are made for."""
+        return target_of(self.loaded, self.board, self.packages.target)
+
+    @property
+    def finished(self) -> str:
+        """The step with the finished tree."""
+        return "twin" if any(step.parent == "tree" for step in self.steps) else "tree"
+
+    @property
+    def finished_rescue(self) -> str:
+        """The same of rescue."""
+        return "rescue twin" if any(step.name == "rescue twin" for step in self.steps) else "rescue tree"
 
     def stage_steps(self) -> list[tuple[Stage, Step]]:
         """Each stage of the recipe with its step."""
@@ -108,54 +129,35 @@ def make_plan(
     """Look at everything that goes into an image. Raises RecipeError, HostError, NetworkError."""
     recipe = loaded.recipe
     machine = board(recipe.image.board)
+    way = crossing(loaded, machine)
     tools = Tools(cache / "tools.json")
-    index = Index.at(cache, _sources(loaded, cache, tools), machine.architecture, recipe.base.keyrings)
-    index.refresh(force=refresh, on_line=on_refresh)
     names = base_packages(
         recipe.base,
-        [*device.PACKAGES, *machine.base_packages, *(name for stage in loaded.stages for name in stage.packages)],
-    )
-    packages = index.resolve(names)
-    kernels = kernel.kernel_packages(machine, index)
-    signing = plan_bundle(recipe)
-    return Plan(
-        loaded,
-        machine,
-        index,
-        packages,
-        tuple(names),
-        kernels,
-        tuple(_steps(loaded, machine, index, packages, kernels, tools, signing)),
-        signing,
-    )
-
-
-def _sources(loaded: LoadedRecipe, cache: Path, tools: Tools) -> tuple[str, ...]:
-    """The apt sources, remembered as long as the host's own and the recipe's stay: asking takes longer than a plan."""
-    base = loaded.recipe.base
-    host = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    question = "\n".join(
         [
-            tools.version("mmdebstrap"),
-            *(f"{file} {file.stat().st_mtime_ns}" for file in host if file.exists()),
-            str(base.release), str(base.mirror), str(base.security_mirror), *base.components, *base.sources,
-        ]
-    )  # fmt: skip
-    memory = cache / "sources" / text_digest(question)
-    if memory.exists():
-        return tuple(memory.read_text().split("\0"))
-    lines = source_lines(base)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text("\0".join(lines))
-    return lines
+            *device.PACKAGES,
+            *machine.base_packages,
+            *(name for stage in loaded.stages for name in stage.packages),
+            *apps.packages(recipe.app),
+        ],
+    )
+    components = tuple(dict.fromkeys((*recipe.base.components, *machine.components)))
+    sources = find_sources(replace(recipe.base, components=components), cache, tools)
+    rings = recipe.base.keyrings
+    packages = find_packages(way, cache, sources, rings, names, refresh=refresh, on_refresh=on_refresh)
+    compiler = compiled.plan_compiler(way, packages, cache, device.python_version(packages.target), refresh=refresh)
+    kernels = kernel.kernel_packages(machine, packages.index)
+    signing = plan_bundle(recipe)
+    steps = _steps(loaded, machine, way, packages, kernels, compiler, tools, signing)
+    return Plan(loaded, machine, way, packages, kernels, compiler, tuple(steps), signing)
 
 
 def _steps(
     loaded: LoadedRecipe,
     machine: Board,
-    index: Index,
-    packages: tuple[Package, ...],
+    way: Crossing,
+    packages: Packages,
     kernels: tuple[Package, ...],
+    compiler: Compiler | None,
     tools: Tools,
     signing: Signing | Absence,
 ) -> list[Step]:
@@ -167,15 +169,33 @@ def _steps(
         steps.append(step)
         return step
 
+    def grow(kind: str, name: str, parent: Step | None, inputs: Mapping[str, str], stage: int = -1) -> Step:
+        emulated = way.emulates(stage)
+        emulator = tools.inputs(emulation.program(way.target)) if emulated else {}
+        made_for = way.stage(stage) if stage >= 0 else way.base
+        step = Step(kind, name, {**inputs, **emulator}, parent.name if parent else "", made_for, emulated)
+        steps.append(step)
+        return step
+
+    def cross(name: str, parent: Step) -> Step:
+        lists = (
+            {PACKAGE_LISTS: packages.index.digest()[:24]} if any(PACKAGE_LISTS in step.inputs for step in steps) else {}
+        )
+        inputs = {"parent": parent.key, "packages": of_target.key, **lists, **twin.inputs(way)}
+        step = Step("twin", name, inputs, parent.name, way.target)
+        steps.append(step)
+        return step
+
     kernel_step = add("kernel", "kernel", {**package_inputs(kernels), **tools.inputs("depmod")})
-    base = add(
+    base = grow(
         "base",
         "base",
+        None,
         {
             "release": recipe.base.release,
-            "architecture": machine.architecture,
-            "sources": text_digest("\n".join(index.sources)),
-            **package_inputs(packages),
+            "architecture": way.base.debian,
+            "sources": text_digest("\n".join(packages.index.sources)),
+            **package_inputs(packages.base),
             "settle_pyc": file_digest(SETTLE),
             "maker": sha256_of(Path(debian.__file__))[:24],
             "filters": " ".join(filters(loaded.stages[-1].arguments).split()),
@@ -183,21 +203,40 @@ def _steps(
             **tools.inputs("mmdebstrap"),
         },
     )
-    parent = device_step = add(
+    if way.twin:
+        of_target = add("packages", "packages", {**package_inputs(twin.bound(packages.target)), **twin.unpacking()})
+    made_of = compiled.libraries_inputs(compiler, device.locked_requirements())
+    libraries = {name: add("library", name, inputs).key for name, inputs in made_of.items()}
+    parent = device_step = grow(
         "device",
         "device",
+        base,
         {
             "base": base.key,
             "kernel": kernel_step.key,
             "instructions": text_digest(device.CONTAINERFILE),
             **file_inputs(device.device_files()),
+            **libraries,
             **tools.inputs("buildah"),
         },
     )
-    for name, stage in zip(_stage_names(loaded.stages), loaded.stages, strict=True):
-        parent = add("stage", name, _stage_inputs(stage, parent, index, tools))
+    for number, (name, stage) in enumerate(zip(_stage_names(loaded.stages), loaded.stages, strict=True)):
+        if way.twin and way.emulates(number) and not way.emulates(number - 1):
+            parent = cross("twin", parent)
+        index = packages.of(way.stage(number))
+        parent = grow("stage", name, parent, _stage_inputs(stage, parent, index, tools), number)
+    target = target_of(loaded, machine, packages.target)
+    made: dict[str, str] = {}
+    for app in recipe.app:
+        inputs = {**apps.app_inputs(app, target), **tools.inputs(*apps.KINDS[app.kind].tools(app))}
+        made[apps.step_name(app)] = add("app", apps.step_name(app), inputs).key
     files = tree.tree_files(recipe, machine, digest=loaded.digest)
-    tree_step = add("tree", "tree", _tree_inputs(parent, files))
+    own_files = {**files, **apps.app_files(recipe, target), **terminal.terminal_files(recipe)}
+    run = apps.instructions(recipe) + terminal.instructions(recipe)
+    last = len(loaded.stages)
+    tree_step = grow("tree", "tree", parent, {**_tree_inputs(parent, own_files, run), **made}, last)
+    if way.twin and not way.emulates(last):
+        tree_step = cross("twin", tree_step)
     initrd_step = add(
         "initrd",
         "initrd",
@@ -228,11 +267,14 @@ def _steps(
             "size": str(recipe.disk.boot),
             "cmdline": " ".join(kernel_arguments(loaded, machine)),
             **tools.inputs("mkfs.vfat", "mcopy"),
+            **(_card_inputs(loaded, machine, tools) if machine.models else {}),
         },
     )
     beside: dict[str, str] = {}
     if recipe.disk.rescue is not None:
-        rescue_tree = add("rescue-tree", "rescue tree", _tree_inputs(device_step, files))
+        rescue_tree = grow("rescue-tree", "rescue tree", device_step, _tree_inputs(device_step, files))
+        if way.twin:
+            rescue_tree = cross("rescue twin", rescue_tree)
         rescue_inputs = {
             "tree": rescue_tree.key,
             "kernel": kernel_step.key,
@@ -253,8 +295,8 @@ def _steps(
             "root": root_step.key,
             "sizes": f"boot {recipe.disk.boot} root {recipe.disk.root} data {recipe.disk.data}",
             "name": f"{recipe.image.name} {recipe.image.version}",
-            "grub.cfg": text_digest(grub.grub_config().decode()),
-            **tools.inputs("mkfs.vfat", "mcopy", "mke2fs", "grub-mkimage"),
+            **_selector_inputs(loaded, machine, tools),
+            **tools.inputs("mkfs.vfat", "mcopy", "mke2fs"),
         },
     )
     if not isinstance(signing, Absence):
@@ -263,10 +305,37 @@ def _steps(
     return steps
 
 
-def _tree_inputs(parent: Step, files: Mapping[str, str]) -> dict[str, str]:
+def _selector_inputs(loaded: LoadedRecipe, machine: Board, tools: Tools) -> dict[str, str]:
+    """What the selector of a disk is made of, beside what the kernel's step has."""
+    if machine.selector is Selector.AUTOBOOT:
+        return {
+            "selector": machine.selector,
+            "maker": sha256_of(Path(raspberry.__file__))[:24],
+            **file_inputs(raspberry.eeprom_inputs(loaded.recipe.pi)),
+        }
+    return {"grub.cfg": text_digest(grub.grub_config().decode()), **tools.inputs("grub-mkimage")}
+
+
+def _card_inputs(loaded: LoadedRecipe, machine: Board, tools: Tools) -> dict[str, str]:
+    """What a Pi's boot partition has beside kernel, initrd and firmware."""
+    pi = loaded.recipe.pi
+    return {
+        "config.txt": text_digest(raspberry.config(machine, pi)),
+        "maker": sha256_of(Path(raspberry.__file__))[:24],
+        **file_inputs(raspberry.overlay_inputs(pi)),
+        **tools.inputs("dtc"),
+    }
+
+
+def target_of(loaded: LoadedRecipe, machine: Board, packages: Sequence[Package]) -> Target:
+    """The machine that apps are made for: its Python is the one among the packages of its base."""
+    return Target(machine.architecture, loaded.recipe.base.release, device.python_version(packages))
+
+
+def _tree_inputs(parent: Step, files: Mapping[str, str], more: str = "") -> dict[str, str]:
     return {
         "parent": parent.key,
-        "instructions": text_digest(tree.CONTAINERFILE),
+        "instructions": text_digest(tree.CONTAINERFILE + more),
         **{f"file {name}": text_digest(content) for name, content in files.items()},
     }
 
@@ -326,53 +395,6 @@ def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
     """
     boot = loaded.recipe.boot
     debug = ("ovenbird.debug",) if boot.debug else ()
-    return (*machine.console, "gpt", "panic=10", "quiet", "systemd.ssh_auto=no", *debug, *boot.cmdline)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a step is kept or made, and for a made one what changed since the last build of this recipe."""
-
-    step: Step
-    kept: bool
-    reasons: tuple[str, ...]
-
-
-def explain(plan: Plan, store: Store, former: Mapping[str, Former]) -> list[Verdict]:
-    """For each step: is it in the store, and if not, which of its inputs changed since `former` (by step name)."""
-    by_key = {step.key: step.name for step in plan.steps} | {step.key: name for name, step in former.items()}
-    verdicts: list[Verdict] = []
-    for step in plan.steps:
-        kept = store.find(step.kind, step.key) is not None
-        reasons = () if kept else tuple(_changes(step, former.get(step.name), by_key))
-        verdicts.append(Verdict(step, kept, reasons))
-    return verdicts
-
-
-def _changes(step: Step, former: Former | None, by_key: Mapping[str, str]) -> list[str]:
-    if former is None:
-        return ["never made before"]
-    if former.key == step.key:
-        return ["no longer in the store"]
-    found: list[str] = []
-    for name in sorted({*step.inputs, *former.inputs}):
-        old, new = former.inputs.get(name), step.inputs.get(name)
-        if old == new:
-            continue
-        if new in by_key or old in by_key:
-            found.append(f"{by_key.get(new or '', by_key.get(old or '', name))} changed")
-        elif old is None:
-            found.append(f"{name} is new{f' ({_brief(new)})' if name.startswith(('package', 'parameter')) else ''}")
-        elif new is None:
-            found.append(f"{name} is gone")
-        elif name.startswith("file") or name in ("instructions", "init", "maker", "grub.cfg", "sources"):
-            found.append(f"{name} changed")
-        else:
-            found.append(f"{name}: {_brief(old)} -> {_brief(new)}")
-    return found
-
-
-def _brief(value: str | None) -> str:
-    words = (value or "").split()
-    text = words[0] if len(words) == 2 and re.fullmatch(r"[0-9a-f]{16}", words[1]) else value or "empty"
-    return text if len(text) <= 60 else text[:57] + "..."
+    # On a card that held a GPT before, `gpt` would find that one's backup and take it for ours.
+    table = ("gpt",) if machine.selector is Selector.GRUB else ()
+    return (*machine.console, *table, "panic=10", "quiet", "systemd.ssh_auto=no", *debug, *boot.cmdline)

@@ -5,13 +5,15 @@ Names, state and network: small files that change often (a version), kept apart 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ovenbird.boards import Board
+from ovenbird.boards.board import Selector
+from ovenbird.build.apps.step import lay_out_apps
 from ovenbird.build.context import settle
 from ovenbird.recipe.model import Health, Network, Recipe
-from ovenbird_device.format import settings
+from ovenbird_device.format import page, settings
 from ovenbird_device.format.manifest import Image, dump
 
 HOME = "usr/lib/ovenbird"
@@ -32,9 +34,10 @@ RUN set -eu; \\
 """
 
 
-def lay_out_tree(context: Path, recipe: Recipe, board: Board, *, digest: str, epoch: int) -> None:
-    """Fill the context of the tree step."""
-    for name, content in tree_files(recipe, board, digest=digest).items():
+def lay_out_tree(context: Path, files: Mapping[str, str], *, made: Mapping[str, Path], epoch: int) -> None:
+    """Fill the context of the tree step: its files' texts by their paths, and the apps' folders by their names."""
+    lay_out_apps(context / "files", made)
+    for name, content in files.items():
         file = context / "files" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
@@ -54,6 +57,8 @@ def tree_files(recipe: Recipe, board: Board, *, digest: str) -> dict[str, str]:
         settings.PATH: settings.dump(update_settings(recipe, board)).decode(),
         # One line of two words: what the real swupdate compares bundles with.
         "etc/hwrevision": f"ovenbird {_compatible(recipe, board)[0]}\n",
+        page.PATH: page.dump(page_settings(recipe)).decode(),
+        "usr/lib/systemd/journald.conf.d/ovenbird.conf": journal_file(recipe),
         "etc/hostname": f"{recipe.hostname}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {recipe.hostname}\n::1 localhost ip6-localhost ip6-loopback\n",
         "usr/lib/systemd/network/80-ovenbird.network": network_file(recipe.network),
@@ -89,12 +94,21 @@ def update_settings(recipe: Recipe, board: Board) -> settings.UpdateSettings:
         certificates=_certificates(update.keys),
         compatible=_compatible(recipe, board),
         deadline_s=update.deadline,
-        tries=update.tries,
+        tries=1 if board.selector is Selector.AUTOBOOT else update.tries,
         usb=update.usb,
         swupdate_api=update.swupdate_api,
         server=update.server,
-        checks=tuple(_check(check) for check in recipe.health),
+        checks=(
+            *(_check(check, check.name) for check in recipe.health),
+            *(_check(check, f"{app.name}: {check.name}") for app in recipe.app for check in app.health),
+        ),
     )
+
+
+def page_settings(recipe: Recipe) -> page.PageSettings:
+    """What the device is told about its page."""
+    addresses = tuple(address.partition("/")[0] for address in recipe.network.addresses)
+    return page.PageSettings(tls=recipe.page.tls, addresses=addresses)
 
 
 def _certificates(files: Sequence[Path]) -> tuple[str, ...]:
@@ -105,9 +119,9 @@ def _certificates(files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(pem(certificate) for certificate in read_certificates(files))
 
 
-def _check(check: Health) -> settings.Check:
+def _check(check: Health, name: str) -> settings.Check:
     return settings.Check(
-        name=check.name,
+        name=name,
         command=check.command,
         http=check.http,
         tcp=check.tcp,
@@ -123,6 +137,13 @@ def _state(recipe: Recipe) -> str:
     lines = [f"var {recipe.state.var}", f"deadline {recipe.update.deadline}"]
     lines += [f"persist {path}" for path in recipe.state.persist]
     return "".join(f"{line}\n" for line in lines)
+
+
+def journal_file(recipe: Recipe) -> str:
+    """The journald.conf(5) file. A stage may say otherwise in /etc."""
+    kept = recipe.logs.keep != "memory" and recipe.state.var == "persistent"
+    limit = f"{'System' if kept else 'Runtime'}MaxUse={recipe.logs.limit}"
+    return f"[Journal]\nStorage={'persistent' if kept else 'volatile'}\n{limit}\n"
 
 
 def network_file(network: Network) -> str:

@@ -18,9 +18,10 @@ from pathlib import Path
 from ovenbird.errors import ImageError
 from ovenbird.files import copy_into
 from ovenbird.image.grub import BiosCode
-from ovenbird.image.layout import MIB, Layout, identifier
+from ovenbird.image.layout import MIB, CardLayout, Layout, identifier
 from ovenbird.run import run
-from ovenbird_device.format import fat, gpt
+from ovenbird_device.format import fat, gpt, mbr
+from ovenbird_device.format.sectors import SECTOR, Write
 
 BLOCK = 4096
 JOURNAL_MIB = 8
@@ -62,10 +63,10 @@ def write_data(out: Path, *, size: int, digest: str, epoch: int) -> list[fat.Ext
         command += ["-m", "1", "-J", f"size={JOURNAL_MIB}", "-L", "data", "-U", number, "-E", options, str(out)]
         times = {"E2FSPROGS_FAKE_TIME": str(max(epoch, 1)), "SOURCE_DATE_EPOCH": str(max(epoch, 1))}
         run(command, env={**times, "MKE2FS_CONFIG": config.name}, what="making the file system of data")
-    return _used_blocks(out, size)
+    return used_blocks(out, size)
 
 
-def _used_blocks(file: Path, size: int) -> list[fat.Extent]:
+def used_blocks(file: Path, size: int) -> list[fat.Extent]:
     """All blocks that the block bitmaps call used: tables and journal among them, which must be zero where they are."""
     text = run(["dumpe2fs", file], what="reading the file system of data").stdout
     free: list[tuple[int, int]] = []
@@ -88,9 +89,9 @@ def _used_blocks(file: Path, size: int) -> list[fat.Extent]:
 def write_disk(
     out: Path,
     *,
-    layout: Layout,
+    layout: Layout | CardLayout,
     select: Path,
-    bios: BiosCode,
+    bios: BiosCode | None = None,
     boot: Path,
     root: Path,
     digest: str,
@@ -99,21 +100,15 @@ def write_disk(
 ) -> DiskMap:
     """Write the disk image with slot a filled and slot b empty.
 
-    `select`, `boot` and `rescue` are FAT images, `root` the squashfs; `digest` stands for the content.
+    `select`, `boot` and `rescue` are FAT images, `root` the squashfs; `digest` stands for the content. Without `bios`
+    a PC's disk boots by UEFI alone, and the partition of that name is empty; a card has no such thing.
     Raises ImageError if a part is larger than its partition.
     """
     out.unlink(missing_ok=True)
     ranges: list[fat.Extent] = []
     with out.open("wb") as disk, tempfile.TemporaryDirectory(prefix="ovenbird-disk-", dir=out.parent) as scratch:
         disk.truncate(layout.size)
-        code, core = bios.placed(layout.partition("bios").first)
-        table = layout.table
-        for write in (
-            gpt.Write(0, gpt.protective_mbr(code)),
-            *gpt.primary(table),
-            gpt.Write(layout.partition("bios").offset, core),
-            *gpt.backup(table),
-        ):
+        for write in _table(layout, bios):
             os.pwrite(disk.fileno(), write.data, write.offset)
             ranges.append(fat.Extent(write.offset, len(write.data)))
         data = Path(scratch) / "data"
@@ -134,6 +129,19 @@ def write_disk(
             ranges += (fat.Extent(partition.offset + extent.offset, extent.size) for extent in used)
         ranges += (fat.Extent(layout.partition(name).offset, MIB) for name in ("boot-b", "root-b"))
     return DiskMap(out, layout.size, _blocks(ranges, layout.size))
+
+
+def _table(layout: Layout | CardLayout, bios: BiosCode | None) -> tuple[Write, ...]:
+    """The partition table, with GRUB's code for BIOS on a PC's disk."""
+    if isinstance(layout, CardLayout):
+        return mbr.writes(layout.table)
+    code, core = bios.placed(layout.partition("bios").first) if bios else (bytes(440), bytes(SECTOR))
+    return (
+        Write(0, gpt.protective_mbr(code)),
+        *gpt.primary(layout.table),
+        Write(layout.partition("bios").offset, core),
+        *gpt.backup(layout.table),
+    )
 
 
 def _used_fat(file: Path) -> list[fat.Extent]:

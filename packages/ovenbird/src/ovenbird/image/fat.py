@@ -27,8 +27,12 @@ def write_fat(
     `bits` is 16 or 32; `epoch` is the time of every file, in seconds since 1970. Raises ImageError if they do not fit.
     """
     content = sum(_size(source) for source in files.values())
+    too_large = ImageError(
+        f"{label}: its files ({content} bytes) do not fit into {size} bytes",
+        hint="make the partition larger in [disk] of the recipe",
+    )
     if content > size:
-        raise ImageError(f"{label}: {content} bytes of files do not fit into {size} bytes")
+        raise too_large
     times = {"SOURCE_DATE_EPOCH": str(max(epoch, EARLIEST)), "TZ": "UTC", "MTOOLSRC": "/dev/null"}
     out.unlink(missing_ok=True)
     with out.open("wb") as image:
@@ -53,8 +57,7 @@ def write_fat(
         _fill(out, files, times)
     except CommandError as error:
         if "isk full" in error.completed.stderr:
-            message = f"{label}: its files ({content} bytes) do not fit into {size} bytes"
-            raise ImageError(message, hint="make the partition larger in [disk] of the recipe") from error
+            raise too_large from error
         raise
 
 
@@ -63,7 +66,7 @@ def _fill(out: Path, files: Mapping[str, Path | bytes], times: Mapping[str, str]
     if folders:
         run(["mmd", "-i", out, *(f"::/{folder}" for folder in folders)], env=times)
     with tempfile.TemporaryDirectory(prefix="ovenbird-fat-") as scratch:
-        for name, source in sorted(files.items()):
+        for name, source in sorted(files.items(), key=lambda item: item[0].lower()):  # as FAT compares names
             if isinstance(source, bytes):
                 file = Path(scratch) / "file"
                 file.write_bytes(source)

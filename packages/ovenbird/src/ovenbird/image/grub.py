@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from ovenbird.boards import Architecture
+from ovenbird.boards.board import AMD64
 from ovenbird.errors import ImageError
 from ovenbird.image.fat import write_fat
 from ovenbird.image.layout import MIB, NUMBERS, SELECT_SIZE
 from ovenbird.run import run
 from ovenbird_device.format import selector
-from ovenbird_device.format.gpt import SECTOR
+from ovenbird_device.format.sectors import SECTOR
 
 # What grub.cfg uses; grub-mkimage adds what these need.
 COMMON = (
@@ -63,19 +65,30 @@ def grub_config() -> bytes:
 
 
 def write_select(
-    out: Path, *, grub: Path, epoch: int, size: int = SELECT_SIZE, state: selector.State | None = None
-) -> BiosCode:
-    """Write the `select` file system of `size` bytes and return the code for BIOS.
+    out: Path,
+    *,
+    grub: Path,
+    epoch: int,
+    cpu: Architecture = AMD64,
+    size: int = SELECT_SIZE,
+    state: selector.State | None = None,
+) -> None:
+    """Write the `select` file system of `size` bytes.
 
-    `grub` is the folder with `i386-pc` and `x86_64-efi` of the target's GRUB. Raises ImageError if modules are missing.
+    `grub` is the folder with a folder for each platform of the target's GRUB. Raises ImageError if modules are missing.
     """
     block = selector.encode(state or selector.State())
+    platform = cpu.facts.grub
     contents: dict[str, Path | bytes] = {
-        "EFI/BOOT/BOOTX64.EFI": _image(grub / "x86_64-efi", "x86_64-efi", (*COMMON, *UEFI)),
+        f"EFI/BOOT/{cpu.efi_program}": _image(grub / platform, platform, (*COMMON, *UEFI)),
         "grub/grub.cfg": grub_config(),
         **dict.fromkeys(selector.COPIES, block),
     }
     write_fat(out, contents, size=size, label="SELECT", epoch=epoch, bits=32 if size >= 34 * MIB else 16)
+
+
+def bios_code(grub: Path) -> BiosCode:
+    """The code for BIOS out of the folder `i386-pc` of the target's GRUB. Raises ImageError as above."""
     folder = grub / "i386-pc"
     core = _image(folder, "i386-pc", (*COMMON, *BIOS))
     boot = (folder / "boot.img").read_bytes()

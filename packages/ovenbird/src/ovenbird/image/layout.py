@@ -1,4 +1,4 @@
-"""Where everything lies on the disk of a PC or virtual machine.
+"""Where everything lies on the disk of a PC or virtual machine, and on the card of a Raspberry Pi.
 
 The numbers of the partitions are part of the contract (`docs/CONTRACT.md`): `grub.cfg`, which is never rewritten on a
 device, finds them by number. A disk without rescue leaves number 7 out. Every identifier derives from the content, so
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from ovenbird.errors import ImageError
-from ovenbird_device.format import gpt
+from ovenbird_device.format import gpt, mbr
+from ovenbird_device.format.sectors import SECTOR
+from ovenbird_device.slots import kind
 
 MIB = 1 << 20
 SELECT_SIZE = 64 * MIB
 """A FAT32 of this size has clusters of one sector, which is what the pickiest firmware likes best."""
-NUMBERS = {"bios": 1, "select": 2, "boot-a": 3, "root-a": 4, "boot-b": 5, "root-b": 6, "rescue": 7, "data": 8}
+NUMBERS = {"bios": 1, **kind.GRUB.numbers}
 TYPES = {
     "bios": UUID("21686148-6449-6E6F-744E-656564454649"),
     "select": UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B"),
@@ -32,6 +34,10 @@ def identifier(digest: str, name: str) -> UUID:
     return uuid5(_NAMESPACE, f"{digest}/{name}")
 
 
+CARD_SELECT_SIZE = 16 * MIB
+"""Of a Pi's `select`, a FAT16: small, but far from the smallest ones, with which some firmware had its troubles."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A disk's table and its size in bytes."""
@@ -41,7 +47,7 @@ class Layout:
     @property
     def size(self) -> int:
         """Length of the disk in bytes."""
-        return self.table.sectors * gpt.SECTOR
+        return self.table.sectors * SECTOR
 
     def partition(self, name: str) -> gpt.Partition:
         """The partition of that name."""
@@ -77,12 +83,54 @@ def plan(*, select: int, boot: int, root: int, data: int, digest: str, rescue: i
                 name=name,
                 type=TYPES.get(name, LINUX),
                 uuid=identifier(digest, name),
-                first=place // gpt.SECTOR,
-                last=(place + rounded) // gpt.SECTOR - 1,
+                first=place // SECTOR,
+                last=(place + rounded) // SECTOR - 1,
                 attributes=0 if name == "bios" else NO_AUTO,
             )
         )
         place += rounded
-    table = gpt.Table(identifier(digest, "disk"), tuple(partitions), (place + MIB) // gpt.SECTOR)
+    table = gpt.Table(identifier(digest, "disk"), tuple(partitions), (place + MIB) // SECTOR)
     gpt.check(table)
     return Layout(table)
+
+
+@dataclass(frozen=True, slots=True)
+class CardLayout:
+    """The table of a Pi's card."""
+
+    table: mbr.Table
+
+    @property
+    def size(self) -> int:
+        """Length of the card's image in bytes."""
+        return self.table.sectors * SECTOR
+
+    def partition(self, name: str) -> mbr.Partition:
+        """The partition of that name."""
+        return self.table.numbered(kind.AUTOBOOT.numbers[name])
+
+
+def plan_card(*, select: int, boot: int, root: int, data: int, digest: str) -> CardLayout:
+    """Lay out a Pi's card, as `plan` does for a disk. Each logical partition begins a MiB behind its link."""
+    numbers = kind.AUTOBOOT.numbers
+    sizes = {"select": select, "boot-a": boot, "boot-b": boot, "root-a": root, "root-b": root, "data": data}
+    per_mib = MIB // SECTOR
+    partitions: list[mbr.Partition] = []
+    place = per_mib
+    for name, size in sizes.items():
+        if size <= 0:
+            raise ImageError(f"the partition {name} must have a size")
+        link = 0
+        if numbers[name] > mbr.PRIMARY:
+            link, place = place, place + per_mib
+        end = place + -(-size // MIB) * per_mib
+        fat = name == "select" or name.startswith("boot")
+        partitions.append(mbr.Partition(numbers[name], mbr.FAT16 if fat else mbr.LINUX, place, end - 1, link))
+        place = end
+    first = next(one.link for one in partitions if one.number > mbr.PRIMARY)
+    partitions.append(mbr.Partition(mbr.PRIMARY, mbr.EXTENDED, first, place - 1))
+    partitions.sort(key=lambda one: one.number)
+    signature = (identifier(digest, "disk").int & 0xFFFFFFFF & ~mbr.OWN) or 1
+    table = mbr.Table(signature, tuple(partitions), place)
+    mbr.check(table)
+    return CardLayout(table)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import pkcs7
+from msgspec.structs import replace
 
 from ovenbird.errors import HostError, ImageError
 from ovenbird.keys.certificates import common_name, fingerprint

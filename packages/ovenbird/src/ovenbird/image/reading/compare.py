@@ -82,9 +82,10 @@ def _parts(opened: Opened, other: Opened) -> dict[str, Region]:
         return {"boot": boot_region(opened)}
     if other.content is not Content.DISK:
         raise ImageError(f"a disk and a {other.content} image cannot be compared", where=str(other.path))
-    table = opened.table
-    assert table is not None
-    return {printable(one.name): Region(opened.region.path, one.offset, one.size) for one in table.partitions}
+    # An extended partition has no name and is no content: it only holds others.
+    return {
+        printable(one.name): Region(opened.region.path, one.offset, one.size) for one in opened.partitions if one.name
+    }
 
 
 def _part(name: str, before: Region | None, after: Region | None) -> PartChange | None:

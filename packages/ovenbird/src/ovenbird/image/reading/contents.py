@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -123,7 +126,6 @@ def inspect(path: Path) -> Contents:
 
 
 def _disk(opened: Opened, whole: Contents) -> Contents:
-    assert opened.table is not None
     state, damaged = selector_state(opened)
     partitions = tuple(
         PartitionInfo(
@@ -132,9 +134,9 @@ def _disk(opened: Opened, whole: Contents) -> Contents:
             one.offset,
             one.size,
             recognise(Region(opened.region.path, one.offset, one.size)),
-            str(one.uuid),
+            one.identity,
         )
-        for one in opened.table.partitions
+        for one in opened.partitions
     )
     told = SelectorInfo(
         state.active,
@@ -226,6 +228,9 @@ def kernel_version(kernel: bytes) -> str:
 
     x86: Linux, `Documentation/arch/x86/boot.rst`, field `kernel_version`. Elsewhere an unpacked image has its banner.
     """
+    if kernel[:2] == b"\x1f\x8b":
+        with suppress(OSError, EOFError, zlib.error):
+            kernel = gzip.decompress(kernel)
     if kernel[0x202:0x206] == b"HdrS":
         start = int.from_bytes(kernel[0x20E:0x210], "little") + 0x200
         text = kernel[start : start + 256].split(b"\0", 1)[0]

@@ -8,27 +8,44 @@ from pathlib import Path
 from ovenbird.errors import ImageError, UsageError
 from ovenbird.image.reading import fat
 from ovenbird.image.reading.region import Content, Region, foreign, recognise
-from ovenbird_device.format import FormatError, gpt, selector
+from ovenbird_device.format import FormatError, autoboot, gpt, mbr, selector
+from ovenbird_device.format.sectors import SECTOR
 from ovenbird_device.format.selector import Slot, State
+from ovenbird_device.slots.kind import AUTOBOOT, GRUB, Kind
 
 IN_FOLDER = ("disk.img", "root.squashfs", "boot.vfat", "initrd")
 """What stands for a folder of outputs: the first of these that is there."""
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of either kind of table; `offset` and `size` in bytes, `identity` is its PARTUUID."""
+
+    number: int
+    name: str
+    offset: int
+    size: int
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """An image. A disk has `table` and the regions of its partitions by name; other kinds are one region."""
+    """An image. A disk has partitions, and their regions by name; other kinds are one region."""
 
     path: Path
     content: Content
     region: Region
-    table: gpt.Table | None = None
+    partitions: tuple[Partition, ...] = ()
+    kind: Kind | None = None
+    """How a disk is laid out; None for other kinds of images."""
+    identity: str = ""
+    """A disk's own."""
     problem: str = ""
     """Why the primary partition table could not be used; empty if it could."""
 
     def partition(self, name: str) -> Region | None:
         """The region of a partition, None if there is no such partition or its file is cut off before it."""
-        for one in self.table.partitions if self.table else ():
+        for one in self.partitions:
             if one.name == name and one.offset + one.size <= self.region.size:
                 return Region(self.region.path, one.offset, one.size)
         return None
@@ -42,20 +59,38 @@ def open_image(path: Path) -> Opened:
     region = Region.whole(_in_folder(path))
     content = recognise(region)
     if content is Content.DISK:
-        sectors = region.size // gpt.SECTOR
-        try:
-            found = gpt.read(region.read, sectors)
-        except FormatError as error:
-            raise ImageError(f"the partition table is damaged: {error}", where=str(region.path)) from error
-        end = max((one.offset + one.size for one in found.table.partitions), default=0)
-        if end > region.size:
-            raise ImageError(
-                f"the disk is cut off: its partitions need {end} bytes, there are {region.size}", where=str(region.path)
-            )
-        return Opened(path, content, region, found.table, found.problem)
+        return _open_disk(path, region)
     if content in (Content.EMPTY, Content.UNKNOWN, Content.EXT):
         raise foreign(region)
     return Opened(path, content, region)
+
+
+def _open_disk(path: Path, region: Region) -> Opened:
+    sectors = region.size // SECTOR
+    problem = ""
+    try:
+        if mbr.is_mbr(region.read(0, SECTOR)):
+            card = mbr.read(region.read, sectors)
+            kind, identity = AUTOBOOT, f"{card.signature:08x}"
+            names = {number: name for name, number in kind.numbers.items()}
+            found = tuple(
+                Partition(one.number, names.get(one.number, ""), one.offset, one.size, mbr.partuuid(card, one.number))
+                for one in card.partitions
+            )
+        else:
+            table = gpt.read(region.read, sectors)
+            kind, identity, problem = GRUB, str(table.table.disk), table.problem
+            found = tuple(
+                Partition(one.number, one.name, one.offset, one.size, str(one.uuid)) for one in table.table.partitions
+            )
+    except FormatError as error:
+        raise ImageError(f"the partition table is damaged: {error}", where=str(region.path)) from error
+    end = max((one.offset + one.size for one in found), default=0)
+    if end > region.size:
+        raise ImageError(
+            f"the disk is cut off: its partitions need {end} bytes, there are {region.size}", where=str(region.path)
+        )
+    return Opened(path, Content.DISK, region, found, kind, identity, problem)
 
 
 def _in_folder(path: Path) -> Path:
@@ -76,6 +111,9 @@ def selector_state(opened: Opened) -> tuple[State | None, tuple[str, ...]]:
     if region is None or recognise(region) is not Content.FAT:
         return None, ()
     there = set(fat.names(region))
+    if opened.kind is AUTOBOOT:
+        found = autoboot.decode(fat.read(region, autoboot.NAME) if autoboot.NAME in there else b"")
+        return found.state, (autoboot.NAME,) if found.stale else ()
     copies = [fat.read(region, name) if name in there else b"" for name in selector.COPIES]
     decoded = selector.decode((copies[0], copies[1]))
     return decoded.state, tuple(selector.COPIES[index] for index in decoded.stale)

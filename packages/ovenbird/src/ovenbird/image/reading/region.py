@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ovenbird.errors import ImageError, UsageError
+from ovenbird_device.format import mbr
 
 CHUNK = 1 << 20
 _LOOKED_AT = 1 << 16  # What is zero for as long as this is taken for empty.
@@ -83,6 +84,7 @@ def recognise(region: Region) -> Content:
         (head[:4] == b"hsqs", Content.SQUASHFS),
         (head[512:520] == b"EFI PART" or (head[510:512] == b"\x55\xaa" and head[450:451] == b"\xee"), Content.DISK),
         (head[510:512] == b"\x55\xaa" and fat, Content.FAT),
+        (mbr.is_mbr(head[:512]), Content.DISK),
         (head[1080:1082] == b"\x53\xef", Content.EXT),
         (head[:6] in (b"070701", b"070702"), Content.INITRD),
         (head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd" or head[:6] == b"\xfd7zXZ\0", Content.INITRD),
@@ -102,7 +104,7 @@ def foreign(region: Region) -> ImageError:
         hint = f"qemu-img convert -O raw {region.path} disk.img"
         return ImageError("this is a qcow2 image; only raw ones are read", where=where, hint=hint)
     return ImageError(
-        "this is none of the images that Ovenbird makes (a GPT disk, a squashfs root, a FAT boot partition, an initrd)",
+        "this is none of the images that Ovenbird makes (a disk, a squashfs root, a FAT boot partition, an initrd)",
         where=where,
     )
 
