@@ -22,6 +22,7 @@ from ovenbird.run import run
 from ovenbird.vm.command import Boot, Kernel, Settings
 from ovenbird.vm.machine import Machine
 from ovenbird_device.format import gpt
+from ovenbird_device.format.sectors import SECTOR
 
 ROUNDS = 3
 FIRST_LINE = re.compile(r"\[\s*([0-9.]+)\] Run /init as init process")
@@ -106,5 +107,5 @@ def _machine(disk: Path, kernel: Path, initrd: Path) -> Machine:
 def _table(disk: Path) -> gpt.Table:
     with disk.open("rb") as stream:
         number = stream.fileno()
-        read = gpt.read(lambda offset, size: os.pread(number, size, offset), disk.stat().st_size // gpt.SECTOR)
+        read = gpt.read(lambda offset, size: os.pread(number, size, offset), disk.stat().st_size // SECTOR)
     return read.table

@@ -16,8 +16,9 @@ from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
 VERBS = (
-    "new", "check", "build", "run", "update", "slots", "shell", "keys", "bundle", "inspect", "extract", "diff",
-    "store", "schema", "doctor",
+    "new", "check", "build", "run", "flash", "dev", "update", "slots", "scan", "status", "services", "logs", "start",
+    "stop", "restart", "reboot", "password", "ssh", "shell", "keys", "bundle", "inspect", "extract", "diff", "store",
+    "schema", "doctor",
 )  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def program(arguments: list[str]) -> typer.Typer:
                 command.callback = _stoppable(command.callback)
             app.add_typer(module.app, name=verb)
         else:
-            app.command(verb)(_stoppable(getattr(module, verb)))
+            settings = getattr(module, "SETTINGS", None)
+            app.command(verb, context_settings=settings)(_stoppable(getattr(module, verb)))
     return app
 
 

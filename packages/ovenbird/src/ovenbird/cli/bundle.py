@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovenbird.cli.tables import facts, heading, size_text, table
+from ovenbird.cli.tables import facts, heading, table
+from ovenbird.units import size_text
 
 if TYPE_CHECKING:
     from ovenbird.image.reading.bundle import BundleInfo

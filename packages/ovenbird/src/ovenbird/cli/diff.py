@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ovenbird.cli.tables import change_text, facts, heading, size_text, table
+from ovenbird.cli.tables import change_text, facts, heading, table
 from ovenbird.errors import ExitCode, OvenbirdError
+from ovenbird.units import size_text
 
 if TYPE_CHECKING:
     from ovenbird.image.reading.compare import Difference, PartChange

@@ -5,17 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-def size_text(size: int) -> str:
-    """A number of bytes as people read it, such as "61.5 MiB"."""
-    value = float(size)
-    for unit in UNITS:
-        if abs(value) < 1024 or unit == UNITS[-1]:
-            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{size} B"
+from ovenbird.units import size_text
 
 
 def change_text(before: int | None, after: int | None) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
 
+from ovenbird.deliver import each
+from ovenbird.deliver.access import Ask
 from ovenbird.deliver.target import Target
-from ovenbird.deliver.update import Ask, Outcome, Wishes, update
+from ovenbird.deliver.update import Outcome, Wishes, update
 from ovenbird.errors import BuildError, ExitCode, UsageError
 from ovenbird.progress import Progress
-
-AT_ONCE = 16
 
 
 def built(recipe: Path, progress: Progress) -> Path:
@@ -33,19 +31,9 @@ def update_all(targets: Sequence[Target], bundle: Path, wishes: Wishes, progress
     """Update all of them side by side. Raises UsageError for a bundle that is none, or a device named twice."""
     if not bundle.is_file():
         raise UsageError("there is no such bundle", where=str(bundle), hint="ovenbird build writes it into `out`")
-    places = [(target.host, target.port) for target in targets]
-    for target, place in zip(targets, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"{target.name} is named twice")
-    turn = threading.Lock()
-
-    def ask_in_turn(target: Target) -> Target:
-        with turn:
-            return ask(target)
-
-    with ThreadPoolExecutor(min(len(targets), AT_ONCE)) as pool:
-        running = [pool.submit(update, target, bundle, wishes, progress, ask_in_turn) for target in targets]
-        return [one.result() for one in running]
+    each.distinct(targets)
+    polite = each.in_turn(ask)
+    return each.side_by_side(targets, lambda target: update(target, bundle, wishes, progress, polite))
 
 
 def report(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -67,7 +55,4 @@ def to_json(outcomes: Sequence[Outcome]) -> str:
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 if all went well; a device that could not be reached (4) outweighs one that said no (1)."""
-    codes = {int(one.code) for one in outcomes}
-    if int(ExitCode.NETWORK) in codes:
-        return int(ExitCode.NETWORK)
-    return max(codes, default=0)
+    return each.exit_code(int(one.code) for one in outcomes)

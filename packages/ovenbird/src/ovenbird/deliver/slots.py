@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovenbird_device.slots.manage import SlotStatus, Status
+from ovenbird_device.slots.status import SlotStatus, Status
 
 
 def lines(status: Status) -> Iterator[str]:

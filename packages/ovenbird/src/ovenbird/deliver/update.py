@@ -7,23 +7,23 @@ looked up, and while the device restarts nobody expects one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ovenbird.deliver import target as targets
-from ovenbird.deliver.client import Device, DeviceError, PasswordError, Place
+from ovenbird.deliver.access import Ask, with_password
+from ovenbird.deliver.away import AWAY, another_boot
+from ovenbird.deliver.client import Device, Place
+from ovenbird.deliver.link import DeviceError
 from ovenbird.deliver.target import Target
 from ovenbird.errors import ExitCode, NetworkError, OvenbirdError
 from ovenbird.progress import Progress, Step
-from ovenbird_device.update.job import Update
+from ovenbird_device.update.snapshot import Update
 from ovenbird_device.web.update.status import UpdateStatus
 
 RETRY = 600.0
 """Seconds that a cut upload is tried again for: as long as the device waits for it."""
-AWAY = 900.0
-"""Seconds that a device may be away: three tries of a trial that never comes up, on a slow machine."""
 UNDECIDED = 120.0
 """Seconds after a return to the old slot in which the device must have said what became of the trial."""
 REFUSALS = 30
@@ -79,9 +79,6 @@ class Outcome:
         return f"{self.target}: {what}" + (f" ({times})" if times else "")
 
 
-Ask = Callable[[Target], Target]
-
-
 def update(target: Target, bundle: Path, wishes: Wishes, progress: Progress, ask: Ask) -> Outcome:
     """Update one device. Never raises for what a device or its network does: the outcome says it. `ask` gets a
     password from the user.
@@ -106,22 +103,13 @@ def accepted(target: Target, ask: Ask) -> Target:
     """The target with a password that the device takes; what the user gave is remembered. Raises NetworkError,
     PasswordError.
     """
-    while True:
-        if target.password is None:
-            target = ask(target)
-        try:
-            with Device(target) as device:
-                device.check()
-        except PasswordError as error:
-            if target.given or error.status == 429:
-                raise
-            if targets.remembered(target) != target.password:
-                raise  # From the environment: asking would only hide that it is wrong.
-            target = replace(target, password=None)
-            continue
-        if target.given:
-            targets.remember(target)
+
+    def check(target: Target) -> Target:
+        with Device(target) as device:
+            device.check()
         return target
+
+    return with_password(target, ask, check)
 
 
 class _Run:
@@ -229,28 +217,7 @@ class _Run:
             time.sleep(_LOOK)  # It has all, and verifies.
 
     def _after(self, boot: str, step: Step) -> UpdateStatus:
-        """The first answer of another boot."""
-        begin = time.monotonic()
-        told = False
-        while True:
-            try:
-                status = self._device.status()
-            except NetworkError as error:
-                if time.monotonic() - begin > AWAY:
-                    raise NetworkError(
-                        f"{self._name} has not come back for {AWAY / 60:.0f} minutes",
-                        hint="it decides by itself; look at its console, or ask later: ovenbird slots",
-                    ) from error
-                if not told:
-                    step.line("the device is down")
-                told = True
-            except DeviceError as error:
-                if error.status != 503:  # Its agent is up before its data is.
-                    raise
-            else:
-                if status.boot_id != boot:
-                    return status
-            time.sleep(_LOOK)
+        return another_boot(self._device.status, boot, self._name, lambda: step.line("the device is down"))
 
     def _trial(self, job: Update, status: UpdateStatus, step: Step) -> UpdateStatus:
         """Follow a trial to its end: committed, given up and restarted, or waiting for a person."""
