@@ -72,6 +72,10 @@ class BuildError(OvenbirdError):
     """A step of the build failed."""
 
 
+class CardError(OvenbirdError):
+    """A card cannot be written, or does not hold what was written to it."""
+
+
 class ImageError(OvenbirdError):
     """An image is damaged, foreign or does not fit."""
 

@@ -10,6 +10,7 @@ import getpass
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ TOOLS: dict[str, str] = {
     "depmod": "kmod",
     "dpkg-deb": "dpkg",
     "grub-mkimage": "grub-common",
+    "lsblk": "util-linux",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
@@ -31,8 +33,18 @@ TOOLS: dict[str, str] = {
     "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
     "zstd": "zstd",
+}
+# What only some recipes need: a program -> the Debian package that brings it.
+SOMETIMES: dict[str, str] = {
+    "dtc": "device-tree-compiler",
+    "go": "golang-go",
+    "qemu-aarch64-static": "qemu-user-static",
+    "qemu-arm-static": "qemu-user-static",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-x86_64-static": "qemu-user-static",
 }
 FILES: dict[tuple[str, ...], str] = {
     ("/usr/share/OVMF/OVMF_CODE_4M.fd",): "ovmf",
@@ -54,7 +66,10 @@ class Finding:
 
 def missing_tool_hint(tool: str) -> str:
     """The exact command that brings a missing program."""
-    package = TOOLS.get(Path(tool).name)
+    name = Path(tool).name
+    if name == "uv":
+        return "pip install uv (it comes with Ovenbird)"
+    package = TOOLS.get(name) or SOMETIMES.get(name)
     return f"sudo apt-get install {package}" if package else f"install the program {tool}"
 
 
@@ -64,8 +79,11 @@ def packages() -> list[str]:
 
 
 def find_tool(tool: str) -> str | None:
-    """Where a program is; looks into the system's administration folders too, which users often lack in PATH."""
-    return shutil.which(tool) or shutil.which(tool, path="/usr/local/sbin:/usr/sbin:/sbin")
+    """Where a program is; looks into the system's administration folders too, which users often lack in PATH, and
+    beside our own Python, where what comes with Ovenbird is.
+    """
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(tool) or shutil.which(tool, path=f"/usr/local/sbin:/usr/sbin:/sbin:{beside}")
 
 
 def spare_memory() -> int:

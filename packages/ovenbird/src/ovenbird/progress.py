@@ -5,6 +5,7 @@ The work itself only knows the `Progress` protocol; what is drawn is decided onc
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 import time
@@ -121,6 +122,7 @@ class TerminalProgress:
             console=self._console,
             transient=True,
         )
+        atexit.register(self._bar.stop)  # Steps in other threads may be left behind, and a terminal without its cursor.
         self._verbose = verbose
         self._running = 0
         self._lock = threading.Lock()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NoReturn
 
 from ovenbird.errors import BuildError, DiskFullError, HostError
 from ovenbird.host import missing_tool_hint
@@ -236,6 +236,17 @@ def run(
     if check and completed.returncode != 0:
         _fail(completed, what)
     return completed
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Let a program of the user's take this one's place, with the user's own environment and terminal.
+
+    Raises HostError where it is not installed.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise HostError(f"{command[0]} is not installed", hint=missing_tool_hint(command[0]))
+    os.execv(program, list(command))
 
 
 def _fail(completed: Completed, what: str | None) -> None:

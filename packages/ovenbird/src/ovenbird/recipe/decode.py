@@ -173,7 +173,9 @@ class Decoder:
         )
 
     def items(self, hint: object, node: Node, label: str) -> tuple[object, ...] | Failed:
-        """A list; the same item again (from an included file) counts once where items are plain texts."""
+        """A list; the same item again (from an included file) counts once where items are plain texts, unless they are
+        lines whose order says something.
+        """
         if node.items is None:
             text = isinstance(node.value, str)
             return self.kind(
@@ -182,7 +184,8 @@ class Decoder:
         values = [self.value(hint, item, label) for item in node.items]
         if any(isinstance(value, Failed) for value in values):
             return FAILED
-        if all(isinstance(value, str) for value in values):
+        repeats = any((meta.extra or {}).get("repeats") for meta in annotated(hint)[1])
+        if not repeats and all(isinstance(value, str) for value in values):
             return tuple(dict.fromkeys(values))
         return tuple(values)
 

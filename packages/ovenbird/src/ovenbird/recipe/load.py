@@ -17,12 +17,14 @@ import msgspec
 
 from ovenbird import boards
 from ovenbird.errors import RecipeError
+from ovenbird.recipe.app_reading import READERS
 from ovenbird.recipe.crosscheck import crosscheck
-from ovenbird.recipe.decode import FAILED, Decoder, Failed
+from ovenbird.recipe.decode import FAILED, Decoder, Failed, beside, existing
 from ovenbird.recipe.model import RELEASES, Recipe, StageUse
 from ovenbird.recipe.nodes import Node, merge, read_toml
 from ovenbird.recipe.problems import Problems, did_you_mean, shown
-from ovenbird.recipe.stage import CLEANUP, STOCK, Stage, find_stage, read_stage, split_use
+from ovenbird.recipe.stage import CLEANUP, KEYS, STOCK, Stage, find_stage, read_stage, split_use
+from ovenbird_device.format import FormatError, eeprom
 
 RECIPE: Final = "ovenbird.toml"
 """The file's name in a recipe's folder."""
@@ -79,7 +81,17 @@ def load(path: Path, *, stock: Path = STOCK) -> LoadedRecipe:
     root = reader.read(file)
     problems.stop_if_any()  # a file that is not TOML, or missing, would only make further errors that are none
     assert root is not None
-    decoder = Decoder(problems, {"board": _read_board, "release": _read_release, "stage": _read_stage_use})
+    decoder = Decoder(
+        problems,
+        {
+            "board": _read_board,
+            "eeprom": _read_eeprom,
+            "overlay": _read_overlay,
+            "release": _read_release,
+            "stage": _read_stage_use,
+            **READERS,
+        },
+    )
     recipe = decoder.struct(Recipe, root)
     stages = _stages(decoder, root, stock)
     if recipe is not None:
@@ -148,12 +160,12 @@ def _stages(decoder: Decoder, root: Node, stock: Path) -> tuple[Stage, ...]:
         used = split_use(decoder, item)
         if used is None:
             continue
-        name, given = used
+        name, given, emulate = used
         if name == CLEANUP and number + 1 < len(items):
             decoder.wrong(item, f"the stage `{CLEANUP}` always comes last, by itself", "leave it out")
             continue
         folder = find_stage(decoder, item, name, stock)
-        stage = read_stage(decoder, item, folder, given) if folder else None
+        stage = read_stage(decoder, item, folder, given, emulate=emulate) if folder else None
         found += [stage] if stage else []
     return tuple(found)
 
@@ -170,7 +182,8 @@ def _read_stage_use(decoder: Decoder, node: Node, label: str, extra: Mapping[str
     use = node.table.get("use") if node.table is not None else None
     if node.table is None or use is None or not isinstance(use.value, str):
         return FAILED
-    return StageUse(use.value, {key: item.plain() for key, item in node.table.items() if key != "use"})
+    emulate = "emulate" in node.table and node.table["emulate"].value is True
+    return StageUse(use.value, {key: item.plain() for key, item in node.table.items() if key not in KEYS}, emulate)
 
 
 def _read_board(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> str | Failed:
@@ -179,6 +192,42 @@ def _read_board(decoder: Decoder, node: Node, label: str, extra: Mapping[str, An
     if isinstance(name, Failed) or name in known:
         return name
     return decoder.wrong(node, f'there is no board "{name[:80]}"', did_you_mean(name, known))
+
+
+def _read_overlay(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> str | Failed:
+    """An overlay and its parameters; a file's path becomes absolute."""
+    value = decoder.text(node, label, extra["rule"])
+    if isinstance(value, Failed):
+        return value
+    name, *parameters = value.split(",")
+    if not name.endswith((".dtbo", ".dts")):
+        return value
+    path = beside(node, name)
+    return ",".join([str(path), *parameters]) if existing(decoder, node, label, name, path) else FAILED
+
+
+def _read_eeprom(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> Path | Failed:
+    """The image of a Pi 4's EEPROM that holds a boot loader which falls back; what writes it is beside it."""
+    path = decoder.file(node, label)
+    if isinstance(path, Failed):
+        return path
+    try:
+        image = eeprom.read_image(path.read_bytes())
+    except OSError as error:
+        return decoder.wrong(node, f"`{label}`: {shown(path)} cannot be read: {error.strerror or error}")
+    except FormatError as error:
+        return decoder.wrong(
+            node, f"`{label}`: {shown(path)} is no boot loader for a Pi 4: {error}", "take a `pieeprom-DATE.bin`"
+        )
+    if image.built < eeprom.LEAST:
+        of = eeprom.day(image.built)
+        message = f"`{label}`: the boot loader in {shown(path)} is of {of} and cannot fall back from a bad update"
+        return decoder.wrong(node, message, "take one of 2022-10-18 or newer")
+    recovery = path.with_name(eeprom.RECOVERY)
+    if not recovery.is_file() or not 0 < recovery.stat().st_size <= eeprom.SIZE:
+        hint = "both are in the same folder of rpi-eeprom"
+        return decoder.wrong(node, f"`{label}`: there is no {eeprom.RECOVERY} beside {shown(path)}", hint)
+    return path
 
 
 def _read_release(decoder: Decoder, node: Node, label: str, extra: Mapping[str, Any]) -> str | Failed:

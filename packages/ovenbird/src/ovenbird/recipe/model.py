@@ -13,40 +13,17 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from ovenbird.recipe import duration, rules
+from ovenbird.recipe import rules
+from ovenbird.recipe.app import App
 from ovenbird.recipe.duration import parse_duration
-from ovenbird.recipe.size import PATTERN, format_size, parse_size
+from ovenbird.recipe.health import HEALTH_KINDS, Health
+from ovenbird.recipe.pi import Pi
+from ovenbird.recipe.section import Section, size, text, time
+from ovenbird.recipe.size import format_size, parse_size
 
 MEBIBYTE: Final = 1 << 20
 RELEASES: Final = ("trixie", "bookworm")
 ARCHIVE_COMPONENTS: Final = ("main", "contrib", "non-free", "non-free-firmware")
-
-
-def text(description: str, rule: rules.Rule, *, example: str | None = None) -> Meta:
-    """A text that a rule judges."""
-    return Meta(description=description, examples=[example] if example else None, extra={"rule": rule})
-
-
-def size(description: str, *, least: str, most: str) -> Meta:
-    """A number of bytes, written as "512M"; whole mebibytes, because partitions are."""
-    return Meta(
-        description=f"{description} From {least} to {most}, in whole mebibytes.",
-        extra={"read": "size", "least": parse_size(least), "most": parse_size(most)},
-        extra_json_schema={"type": "string", "pattern": PATTERN},
-    )
-
-
-def time(description: str, *, least: str, most: str) -> Meta:
-    """A time in seconds, written as "90s" or "5m"."""
-    return Meta(
-        description=f"{description} From {least} to {most}.",
-        extra={"read": "duration", "least": parse_duration(least), "most": parse_duration(most)},
-        extra_json_schema={"type": "string", "pattern": duration.PATTERN},
-    )
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the recipe."""
 
 
 class Image(Section, frozen=True, kw_only=True):
@@ -135,6 +112,7 @@ class StageUse(Struct, frozen=True):
 
     use: str
     arguments: Mapping[str, Any] = {}
+    emulate: bool = False
 
 
 class Build(Section, frozen=True, kw_only=True):
@@ -144,9 +122,18 @@ class Build(Section, frozen=True, kw_only=True):
         tuple[Annotated[StageUse, Meta(extra={"read": "stage"})], ...],
         Meta(
             description="The stages, in order. Each is a stock stage's name, a folder (`./stages/mine`), or a table "
-            '`{ use = "ssh", keys = "keys/*.pub" }` that gives it parameters. The stage `cleanup` follows by itself.'
+            '`{ use = "ssh", keys = "keys/*.pub" }` that gives it parameters. `emulate = true` in the table runs this '
+            "stage and what follows it under emulation, for a board of another architecture. The stage `cleanup` "
+            "follows by itself."
         ),
     ] = ()
+    emulate: Annotated[
+        bool,
+        Meta(
+            description="For a board of another architecture: whether everything is built under emulation (qemu-user), "
+            "which takes many times as long as the twin build."
+        ),
+    ] = False
 
 
 class Disk(Section, frozen=True, kw_only=True):
@@ -167,7 +154,7 @@ class Disk(Section, frozen=True, kw_only=True):
         int,
         size(
             "Size of the data partition in the image; it grows over the rest of the medium on first boot.",
-            least="16M",
+            least="18M",  # A smaller one has no room for the journal, which keeps its size when the rest grows.
             most="1T",
         ),
     ] = parse_size("64M")
@@ -204,6 +191,21 @@ class State(Section, frozen=True, kw_only=True):
     ] = "persistent"
 
 
+class Logs(Section, frozen=True, kw_only=True):
+    """The journal: what the system and the apps say."""
+
+    keep: Annotated[
+        Literal["data", "memory"] | None,
+        Meta(
+            description="Where it is kept: on data, over restarts, or in memory. Without it, on data if /var is "
+            "persistent."
+        ),
+    ] = None
+    limit: Annotated[int, size("How much of it is kept; the oldest lines go first.", least="8M", most="64G")] = (
+        parse_size("64M")
+    )
+
+
 class Network(Section, frozen=True, kw_only=True):
     """How the device is found and reached."""
 
@@ -222,6 +224,28 @@ class Network(Section, frozen=True, kw_only=True):
         Meta(description="Name servers."),
     ] = ()
     mdns: Annotated[bool, Meta(description="Whether the device answers to HOSTNAME.local.")] = True
+
+
+class Page(Section, frozen=True, kw_only=True):
+    """The device's page, which is its HTTP interface too."""
+
+    tls: Annotated[
+        Literal["also", "only", "off"],
+        Meta(
+            description="HTTPS: beside HTTP (`also`), in place of it, so that plain requests go on to it (`only`), "
+            "or not at all (`off`). The device makes a certificate at its first boot; its owner can give it another."
+        ),
+    ] = "also"
+    terminal: Annotated[
+        str | None,
+        text(
+            "User whose shell the page opens, for whoever types the device's password once more: one of the stages "
+            "`users` or `ssh`, never root. What the user may do, who has the password may, with `sudo` all. Without "
+            "it, the image has no terminal.",
+            rules.person,
+            example="admin",
+        ),
+    ] = None
 
 
 class Boot(Section, frozen=True, kw_only=True):
@@ -282,40 +306,6 @@ class Update(Section, frozen=True, kw_only=True):
     ] = None
 
 
-class Health(Section, frozen=True, kw_only=True):
-    """A check that must hold for a new system to be kept, beside the built-in ones. It looks at exactly one thing."""
-
-    name: Annotated[str, text("What the check is called.", rules.label, example="greeting")]
-    command: Annotated[
-        str | None, text("Command for the shell that must succeed.", rules.command, example="test -e /data/ready")
-    ] = None
-    http: Annotated[
-        str | None,
-        text("Address that must answer with a status below 400.", rules.web_address, example="http://localhost:8000/"),
-    ] = None
-    tcp: Annotated[
-        str | None, text("Host and port that must take a connection.", rules.host_and_port, example="localhost:1883")
-    ] = None
-    unit: Annotated[str | None, text("systemd unit that must be active.", rules.unit, example="mosquitto.service")] = (
-        None
-    )
-    container: Annotated[str | None, text("podman container that must be running.", rules.container, example="web")] = (
-        None
-    )
-    timeout: Annotated[int, time("How long one look may take.", least="1s", most="10m")] = parse_duration("10s")
-    every: Annotated[int, time("How long after a look the next one comes.", least="1s", most="10m")] = parse_duration(
-        "5s"
-    )
-
-    @property
-    def kinds(self) -> list[str]:
-        """Which of the things to look at are given; a good recipe gives one."""
-        return [kind for kind in HEALTH_KINDS if getattr(self, kind) is not None]
-
-
-HEALTH_KINDS: Final = ("command", "http", "tcp", "unit", "container")
-
-
 class Recipe(Section, frozen=True, kw_only=True):
     """A recipe: `ovenbird.toml`."""
 
@@ -331,10 +321,14 @@ class Recipe(Section, frozen=True, kw_only=True):
     build: Build = Build()
     disk: Disk = Disk()
     state: State = State()
+    logs: Logs = Logs()
     network: Network = Network()
+    page: Page = Page()
     boot: Boot = Boot()
+    pi: Pi = Pi()
     update: Update = Update()
     health: tuple[Health, ...] = ()
+    app: tuple[App, ...] = ()
 
     @property
     def hostname(self) -> str:
@@ -343,6 +337,7 @@ class Recipe(Section, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "Base", "Boot", "Build", "Disk", "Health", "Image", "Network", "Recipe", "StageUse", "State", "Update",
-    "format_size",
+    "HEALTH_KINDS", "App", "Base", "Boot", "Build", "Disk", "Health", "Image", "Logs", "Network", "Page", "Pi",
+    "Recipe",
+    "Section", "StageUse", "State", "Update", "format_size",
 ]  # fmt: skip

@@ -52,9 +52,10 @@ def parameter_default(decoder: Decoder, root: Node, name: str, parameter: Parame
     table = root.table or {}
     node = (table["parameters"].table or {})[name]
     default = (node.table or {}).get("default")
-    if not _PARAMETER.fullmatch(name) or name == "use":
+    if not _PARAMETER.fullmatch(name) or name in ("use", "emulate"):
         decoder.wrong(
-            node, f"`{name}` cannot be a parameter's name: use lower-case letters, digits and _ (but not `use`)"
+            node,
+            f"`{name}` cannot be a parameter's name: use lower-case letters, digits and _ (but not `use` or `emulate`)",
         )
     if parameter.required and default is not None:
         decoder.wrong(node, f"parameter `{name}` is required, so its default never holds", "leave one of them out")

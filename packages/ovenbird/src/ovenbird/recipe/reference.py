@@ -163,7 +163,7 @@ def _kind(bare: object, metas: tuple[msgspec.Meta, ...]) -> str:
             return "size"
         case "duration":
             return "time"
-        case "file":
+        case "file" | "eeprom":
             return "file"
         case "certificate":
             return "certificate"
@@ -171,6 +171,14 @@ def _kind(bare: object, metas: tuple[msgspec.Meta, ...]) -> str:
             return "stage"
         case "release":
             return " or ".join(f'`"{release}"`' for release in RELEASES)
+        case "words":
+            return "list of texts" + (f", as `{_toml_list(examples)}`" if examples else "")
+        case "environment":
+            return 'table of texts, as `{ NAME = "VALUE" }`'
+        case "files":
+            return 'table of files, as `{ "/etc/x" = "x" }`'
+        case "python" | "go" | "binary" | "container" | "port":
+            return "text" + like
         case _:
             pass
     choices, item = _parts(bare)
@@ -183,6 +191,11 @@ def _kind(bare: object, metas: tuple[msgspec.Meta, ...]) -> str:
         return f"list of {head}s" + (f", as `[{example.strip('`')}]`" if example else "")
     names: dict[object, str] = {str: "text", bool: "boolean", int: "whole number", object: "as the type"}
     return names.get(bare, "table") + like
+
+
+def _toml_list(examples: list[Any]) -> str:
+    quoted = ", ".join(f'"{example}"' for example in examples)
+    return f"[{quoted}]"
 
 
 def _parts(bare: object) -> tuple[tuple[str, ...], object]:

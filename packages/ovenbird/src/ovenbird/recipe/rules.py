@@ -263,6 +263,16 @@ def command(text: str) -> Complaint | None:
     )
 
 
+def person(text: str) -> Complaint | None:
+    """The name of a person's account, as the stage `users` takes it."""
+    if text == "root":
+        return Complaint("root has no password and no shell on the page", 'write a user who may use sudo, as "admin"')
+    if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", text):
+        return None
+    hint = f'write "{text.lower()}"' if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", text.lower()) else None
+    return Complaint(f'"{text[:80]}" is no name of a user', hint)
+
+
 def label(text: str) -> Complaint | None:
     """A short name for people: a health check's."""
     if 0 < len(text) <= 64 and text.isprintable() and text == text.strip():

@@ -36,6 +36,7 @@ def recipe_schema(*, stock: Path = STOCK) -> Schema:
             _tidy(value)
     definitions["Image"]["properties"]["board"]["enum"] = boards.names()
     definitions["StageUse"] = _stage_use(stock)
+    definitions["App"]["properties"]["ports"]["items"]["type"] = ["string", "integer"]
     components = definitions["Base"]["properties"]["components"]
     components["items"]["examples"] = list(ARCHIVE_COMPONENTS)
     return {
@@ -74,6 +75,13 @@ def _other_types(kind: type) -> Schema:
     raise NotImplementedError(kind)  # what msgspec wants to hear of a type that has no schema
 
 
+_EMULATE: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "Run the stage and what follows it under emulation, for a board of another architecture.",
+}
+
+
 def _stage_use(stock: Path) -> Schema:
     stages = stock_stages(stock)
     names = [name for name in stages if name != CLEANUP]
@@ -81,7 +89,7 @@ def _stage_use(stock: Path) -> Schema:
     own: Schema = {
         "type": "object",
         "title": "A stage of your own, with parameters",
-        "properties": {"use": {"type": "string", "pattern": "^[.~]|/"}},
+        "properties": {"use": {"type": "string", "pattern": "^[.~]|/"}, "emulate": _EMULATE},
         "required": ["use"],
     }
     return {
@@ -102,7 +110,7 @@ def _stage_table(name: str, described: StageFile) -> Schema:
         "type": "object",
         "title": f"The stock stage {name}",
         "description": described.description,
-        "properties": {"use": {"const": name}, **parameters},
+        "properties": {"use": {"const": name}, "emulate": _EMULATE, **parameters},
         "required": ["use", *required],
         "additionalProperties": False,
     }

@@ -40,6 +40,13 @@ class StageFile(Section, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(extra={"rule": rules.package})], ...],
         Meta(description="Debian packages that the stage needs; they are installed with the base, in one go."),
     ] = ()
+    emulate: Annotated[
+        bool,
+        Meta(
+            description="Whether the stage and what follows it are built under emulation for a board of another "
+            "architecture: it compiles programs, say."
+        ),
+    ] = False
     parameters: Annotated[dict[str, Parameter], Meta(description="The parameters, each as `[parameters.NAME]`.")] = (
         field(default_factory=dict[str, Parameter])
     )
@@ -60,6 +67,7 @@ class Stage:
     packages: tuple[str, ...] = ()
     files: Mapping[str, Path] = dataclass_field(default_factory=dict[str, Path])
     description: str = ""
+    emulate: bool = False
 
 
 def stock_names(stock: Path = STOCK) -> list[str]:
@@ -108,7 +116,9 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def read_stage(decoder: Decoder, use: Node, folder: Path, given: Mapping[str, Node]) -> Stage | None:
+def read_stage(
+    decoder: Decoder, use: Node, folder: Path, given: Mapping[str, Node], *, emulate: bool = False
+) -> Stage | None:
     """The stage in `folder` with the parameters that a recipe gives it at `use`; None if something was wrong."""
     before = len(decoder.problems.found)
     node = _stage_toml(folder, decoder.problems)
@@ -133,7 +143,8 @@ def read_stage(decoder: Decoder, use: Node, folder: Path, given: Mapping[str, No
             values[name] = read
     if len(decoder.problems.found) > before:
         return None
-    return Stage(folder.name, folder, part, values, described.packages, files, described.description)
+    emulate = emulate or described.emulate
+    return Stage(folder.name, folder, part, values, described.packages, files, described.description, emulate)
 
 
 def describe_stage(folder: Path, problems: Problems) -> StageFile | None:
@@ -168,11 +179,15 @@ def _read_part(path: Path, problems: Problems) -> str | None:
     return text
 
 
-def split_use(decoder: Decoder, node: Node) -> tuple[str, dict[str, Node]] | None:
-    """An item of `stages`: the stage as written and the parameters given; None, and a problem noted, if it is neither
-    a text nor a table with `use`."""
+KEYS: Final = ("use", "emulate")
+"""What a stage's table says beside its parameters."""
+
+
+def split_use(decoder: Decoder, node: Node) -> tuple[str, dict[str, Node], bool] | None:
+    """An item of `stages`: the stage as written, the parameters given, and whether it is emulated; None, and a problem
+    noted, if it is neither a text nor a table with `use`."""
     if isinstance(node.value, str):
-        return node.value, {}
+        return node.value, {}, False
     if node.table is None:
         decoder.wrong(
             node, f"a stage is {kind(node)}, but must be a text or a table", 'write "NAME" or { use = "NAME" }'
@@ -185,4 +200,7 @@ def split_use(decoder: Decoder, node: Node) -> tuple[str, dict[str, Node]] | Non
     name = decoder.text(use, "use")
     if isinstance(name, Failed):
         return None
-    return name, {key: item for key, item in node.table.items() if key != "use"}
+    emulate = decoder.boolean(node.table["emulate"], "emulate") if "emulate" in node.table else False
+    if isinstance(emulate, Failed):
+        return None
+    return name, {key: item for key, item in node.table.items() if key not in KEYS}, emulate

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ovenbird.errors import RecipeError
+from ovenbird.recipe.app import App
 from ovenbird.recipe.duration import format_duration
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.model import Recipe
@@ -28,6 +30,7 @@ def lines(loaded: LoadedRecipe) -> list[tuple[str, str]]:
         ("recipe", ", ".join(shown(file) for file in (loaded.path, *loaded.files[:-1]))),
         ("base", f"{recipe.base.distribution} {recipe.base.release}" + _count(len(recipe.base.packages))),
         *(("stage", _stage(stage)) for stage in loaded.stages),
+        *(("app", _app(app)) for app in recipe.app),
         ("disk", slots),
         ("state", f"/var {recipe.state.var}" + (f"; kept: {kept}" if kept else "")),
         ("network", f"{recipe.hostname}, {address or 'DHCP'}"),
@@ -54,7 +57,18 @@ def _count(packages: int) -> str:
 def _stage(stage: Stage) -> str:
     files = len(stage.files)
     extras = [f"{files} file{'' if files == 1 else 's'}"] if files else []
-    return " · ".join([stage.name, *([stage.description] if stage.description else []), *extras])
+    emulated = ["emulated for other architectures"] if stage.emulate else []
+    return " · ".join([stage.name, *([stage.description] if stage.description else []), *extras, *emulated])
+
+
+def _app(app: App) -> str:
+    transport, colon, place = app.source.rpartition(":/")
+    local = bool(colon) or app.source.startswith("/")
+    source = f"{transport}{':' if colon else ''}{Path(place).name}" if local and "//" not in app.source else app.source
+    ports = [f"port {', '.join(app.ports)}"] if app.ports else []
+    return " · ".join(
+        [app.name, f"{app.kind} {source}", *ports, *(["started by hand"] if app.start == "manual" else [])]
+    )
 
 
 def data(loaded: LoadedRecipe) -> dict[str, Any]:
@@ -72,6 +86,7 @@ def data(loaded: LoadedRecipe) -> dict[str, Any]:
                 "description": stage.description,
                 "packages": list(stage.packages),
                 "arguments": dict(stage.arguments),
+                "emulate": stage.emulate,
                 "files": {target: str(source) for target, source in stage.files.items()},
             }
             for stage in loaded.stages

@@ -8,6 +8,7 @@ a tenth of a second.
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import tempfile
 import threading
@@ -94,6 +95,11 @@ def probe(accelerator: Accelerator, program: str = "qemu-system-x86_64") -> bool
 
 
 @cache
-def best() -> Accelerator:
-    """KVM where it works, else emulation."""
-    return Accelerator.KVM if Path("/dev/kvm").exists() and probe(Accelerator.KVM) else Accelerator.TCG
+def best(program: str = "qemu-system-x86_64") -> Accelerator:
+    """KVM where it works for the guests of this QEMU, else emulation.
+
+    The tiny guest is one of x86; the kernels of other architectures emulate no instruction while they run a guest.
+    """
+    if program != f"qemu-system-{platform.machine()}" or not Path("/dev/kvm").exists():
+        return Accelerator.TCG
+    return Accelerator.KVM if platform.machine() != "x86_64" or probe(Accelerator.KVM) else Accelerator.TCG

@@ -93,7 +93,7 @@ def firmware(virtual: VirtualMachine) -> Firmware:
             return candidate
     raise HostError(
         "there is no UEFI firmware for virtual machines here",
-        hint="sudo apt-get install ovmf (or boot by BIOS: --bios)",
+        hint=f"sudo apt-get install {virtual.firmware_package}",
     )
 
 
@@ -121,7 +121,7 @@ def command(
         "-device", f"{virtual.network},netdev=net",
     ]  # fmt: skip
     if settings.display:
-        words += ["-vga", "std"]
+        words += virtual.screen
     else:
         words += ["-vga", "none", "-display", "none"]
     if settings.boot is Boot.UEFI:

@@ -127,16 +127,20 @@ class Machine:
         if self.running:
             return
         self._power.close()
-        self.accelerator = self.accelerator or accelerator.best()
+        self.accelerator = self.accelerator or accelerator.best(self.settings.virtual.program)
         for path in (self.files.serial, self.files.control):
             path.unlink(missing_ok=True)
         self._position = self.files.log.stat().st_size
-        words = command(self.settings, self.files, self._disks, self.accelerator)
+        words = self.words(self._disks, self.accelerator)
         with contextlib.ExitStack() as stack:
             messages = stack.enter_context(self.files.messages.open("wb"))
             self._process = stack.enter_context(spawn(words, stdout=messages, stderr=messages, dies_with_us=True))
             self._power = stack.pop_all()
         self.started = time.monotonic()
+
+    def words(self, disks: Sequence[tuple[Path, str]], accelerator: Accelerator) -> list[str | Path]:
+        """The words that start QEMU."""
+        return command(self.settings, self.files, disks, accelerator)
 
     def power_cut(self) -> None:
         """Take the power away, as pulling the plug does: QEMU is killed and nothing is flushed by the guest."""

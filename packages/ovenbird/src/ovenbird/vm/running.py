@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovenbird.boards import Board, board
+from ovenbird.boards.board import Selector
 from ovenbird.errors import ImageError, UsageError
 from ovenbird.progress import Progress
 from ovenbird.vm.accelerator import Accelerator
@@ -212,6 +213,13 @@ def session(
     password: str | None = None,
 ) -> Generator[Session]:
     """Switch a target on; leaving the context cuts the power. Raises UsageError, HostError, MachineError."""
+    if target.board.selector is Selector.AUTOBOOT:
+        raise UsageError(
+            f"the board {target.board.name} boots by its own firmware, which QEMU does not have",
+            hint="write the image onto a card: ovenbird flash",
+        )
+    if bios and not target.board.bios:
+        raise UsageError(f"the board {target.board.name} has no BIOS", hint="leave out --bios: it boots by UEFI")
     password = password or secrets.token_hex(6)
     settings = Settings(
         target.board.virtual,

@@ -77,7 +77,7 @@ install -d -m 0755 /etc/ssh/sshd_config.d
     echo "PasswordAuthentication no"
     echo "KbdInteractiveAuthentication no"
     echo "AuthenticationMethods publickey"
-    echo "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u .ssh/authorized_keys"
+    echo "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u /etc/ovenbird/users/%u.keys .ssh/authorized_keys"
     echo "X11Forwarding no"
 } > /etc/ssh/sshd_config.d/10-keys-only.conf
 
