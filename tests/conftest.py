@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.lab import Maker, Owner
-from tests.tool import HELLO, OUTPUT, Project, Tool
+from tests.tool import HELLO, OUTPUT, Project, Tool, one_at_a_time
 
 # The machine may be busy with builds and guests: how long an example takes says nothing of what is tested.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +38,16 @@ def hello(tool: Tool) -> Path:
     out = OUTPUT / "hello"
     tool.build(HELLO, "--out", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def key() -> Path:
+    """The private half of the tests' SSH key; kept between runs, so that what is built with it is kept too."""
+    path = OUTPUT / "keys/test"
+    with one_at_a_time(path.parent / "lock"):
+        if not path.is_file():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
+    return path
 
 
 @pytest.fixture

@@ -36,12 +36,13 @@ from ovenbird.keys.cms import signed_data
 from ovenbird.keys.folder import self_signed
 from ovenbird.keys.signing import sign_with
 from ovenbird_device.format import gpt, manifest, selector, settings
+from ovenbird_device.format.sectors import Write
 from ovenbird_device.format.selector import Slot, State, Target
 from ovenbird_device.health import report
 from ovenbird_device.provision import password
 from ovenbird_device.slots import disk
+from ovenbird_device.slots.grub import GrubStore
 from ovenbird_device.slots.manage import Slots
-from ovenbird_device.slots.store import Store
 from ovenbird_device.update import record
 
 PASSWORD = "tobak-mirun-depol"
@@ -121,6 +122,7 @@ class Lab:
     maker: Maker
     port: int
     extra: tuple[str, ...] = ()
+    steward_extra: tuple[str, ...] = ()
     agent: subprocess.Popen[bytes] | None = None
     steward: subprocess.Popen[bytes] | None = None
     slot: Slot = Slot.A
@@ -168,6 +170,7 @@ class Lab:
             *("--socket", str(path), "--user", user, "--idle", "600", "--note", str(run / "ovenbird/boot")),
             *("--state", str(self.state), "--image", str(self.folder / "image.json")),
             *("--settings", str(self.folder / "update.json"), "--disk", str(self.folder / "disk.img")),
+            *self.steward_extra,
         )
         wait_for(lambda: listens(path))
         self.start_agent()
@@ -204,7 +207,7 @@ class Lab:
             return new
 
         with slots.disk.place("select").open(writable=True) as blocks:
-            Store(blocks, slots.disk.running).change(boot)
+            GrubStore(blocks, slots.disk.running).change(boot)
         self.slot = Slot(chosen[0])
         found = slots.contents().get(self.slot)
         if found is not None and found.version:
@@ -219,15 +222,21 @@ class Lab:
         wait_for(lambda: "reboot" in self.orders, seconds)
         return True
 
-    def health(self, state: str, *checks: tuple[str, str, str], left: float = 120.0, reason: str = "") -> None:
-        """What health says now: checks are (name, state, detail)."""
-        reports = tuple(report.CheckReport(name=n, kind="built-in", state=s, detail=d) for n, s, d in checks)
+    def health(
+        self, state: str, *checks: tuple[str, str, str], left: float = 120.0, reason: str = "", watching: bool = True
+    ) -> None:
+        """What health says now: checks are (name, state, detail). The last looks were 65 s ago."""
+        at = round(time.monotonic() - 65, 1)
+        reports = tuple(
+            report.CheckReport(name=n, kind="built-in", state=s, detail=d, looks=1, at_s=at) for n, s, d in checks
+        )
         health = report.Health(
             state=state,
             slot=self.slot,
             trial=self.trial,
             reason=reason,
             deadline_s=round(time.monotonic() + left, 1),
+            watching=watching,
             checks=reports,
         )
         report.publish(health, self.folder / "run/ovenbird/health.json")
@@ -263,10 +272,12 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> Generator[Lab]:
-    """A device that runs 1.0.0 from slot a and has nothing in b."""
+def lab(
+    folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False, steward_extra: tuple[str, ...] = ()
+) -> Generator[Lab]:
+    """A device that runs 1.0.0 from slot a and has nothing in b. A stand-in for systemctl may be in `tools` already."""
     for name in ("run/ovenbird", "run/ovenbird-agent", "state", "tools", "proc/sys/kernel/random"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for name in ("uptime", "meminfo", "loadavg", "cpuinfo"):
         (folder / "proc" / name).symlink_to(f"/proc/{name}")
     write_image(folder, maker)
@@ -277,11 +288,12 @@ def lab(folder: Path, maker: Maker, *extra: str, swupdate_api: bool = False) -> 
     (folder / "run/ovenbird-agent/ready").write_text("6.412\n")
     password.write(folder / "state/password.json", password.make(PASSWORD, "generated"), group=None)
     script = folder / "tools/systemctl"
-    script.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/orders"\n')
-    script.chmod(0o755)
+    if not script.exists():
+        script.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/orders"\n')
+        script.chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
-    running = Lab(folder, maker, port, extra)
+    running = Lab(folder, maker, port, extra, steward_extra)
     running.start()
     try:
         yield running
@@ -351,7 +363,7 @@ def write_image(folder: Path, maker: Maker) -> Layout:
     write_fat(select, dict.fromkeys(selector.COPIES, block), size=4 * MIB, label="select", epoch=EPOCH, bits=16)
     with (folder / "disk.img").open("wb") as image:
         image.truncate(layout.size)
-        for write in (gpt.Write(0, gpt.protective_mbr()), *gpt.primary(layout.table), *gpt.backup(layout.table)):
+        for write in (Write(0, gpt.protective_mbr()), *gpt.primary(layout.table), *gpt.backup(layout.table)):
             os.pwrite(image.fileno(), write.data, write.offset)
         for name, content in (("select", select), ("boot-a", maker.boot("1.0.0"))):
             os.pwrite(image.fileno(), content.read_bytes(), layout.partition(name).offset)

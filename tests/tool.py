@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ovenbird_device.format.manifest import Manifest, load_manifest
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "test-output"
 HELLO = ROOT / "examples/hello"
+RECIPES = ROOT / "tests/vm/recipes"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,15 @@ class Tool:
         return {verdict["step"]: verdict["because"] for verdict in done.json() if not verdict["kept"]}
 
 
+@contextmanager
+def one_at_a_time(lock: Path) -> Generator[None]:
+    """What several test processes make once and share."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @dataclass(frozen=True)
 class Project:
     """A recipe with its stages in a folder of its own, to be changed by a test."""
@@ -106,6 +118,10 @@ class Project:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
+
+    def for_emulated_machines(self) -> None:
+        """Leave out what only costs those."""
+        self.change("[image]", f'include = ["{RECIPES}/emulated.toml"]\n\n[image]')
 
     def add(self, text: str) -> None:
         """Append to the recipe."""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ovenbird.image.boot import write_boot
 from ovenbird.image.bundle import Facts, write_bundle
 from ovenbird.image.disk import write_disk
-from ovenbird.image.grub import write_select
+from ovenbird.image.grub import bios_code, write_select
 from ovenbird.image.layout import MIB, Layout, plan
 from ovenbird.keys.certificates import pem
 from ovenbird.keys.cms import signed_data
@@ -28,6 +28,7 @@ from ovenbird.keys.signing import sign_with
 from ovenbird_device.format import manifest
 from ovenbird_device.format.selector import Slot
 from ovenbird_device.slots import disk as disks
+from ovenbird_device.slots.kind import GRUB as KIND
 from ovenbird_device.slots.manage import Slots
 from ovenbird_device.update.installer import Terms
 
@@ -117,7 +118,7 @@ class Device:
     @property
     def note(self) -> disks.Note:
         """What the initrd would have noted."""
-        return disks.Note(self.running, f"/dev/vda{disks.NUMBERS[f'root-{self.running}']}", self._hash, self.trial)
+        return disks.Note(self.running, f"/dev/vda{KIND.numbers[f'root-{self.running}']}", self._hash, self.trial)
 
     @property
     def _hash(self) -> str:
@@ -154,7 +155,8 @@ def device(folder: Path, first: System) -> Device:
     """A new device with `first` in slot a."""
     folder.mkdir(parents=True, exist_ok=True)
     layout = plan(select=SELECT, boot=BOOT, root=ROOT, data=40 * MIB, digest="test")
-    code = write_select(folder / "select", grub=GRUB, epoch=EPOCH, size=SELECT)
+    code = bios_code(GRUB)
+    write_select(folder / "select", grub=GRUB, epoch=EPOCH, size=SELECT)
     disk = folder / "disk.img"
     write_disk(
         disk,

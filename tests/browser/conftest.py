@@ -16,10 +16,16 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from ovenbird_device.provision import password
+from tests import services
+from tests.journal import TestJournal, journal
 
 PASSWORD = "tobak-mirun-depol"
 OUTPUT = Path(__file__).parents[2] / "test-output"
 CHROMIUM = "/usr/bin/chromium"
+PASSWD = (
+    "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\nadmin:x:1000:1000::/home/admin:/bin/bash\n"
+)
+SSHD = "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u /etc/ovenbird/users/%u.keys\n"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
 
 
@@ -31,6 +37,7 @@ class Device:
     port: int
     agent: subprocess.Popen[bytes]
     steward: subprocess.Popen[bytes]
+    journal: TestJournal
 
     @property
     def url(self) -> str:
@@ -40,7 +47,8 @@ class Device:
     def orders(self) -> str:
         """What the stand-in for systemctl was told."""
         file = self.folder / "orders"
-        return file.read_text() if file.exists() else ""
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        return "".join(line for line in lines if not line.startswith("show "))
 
     def note(self, text: str) -> None:
         """Change the initrd's note of the boot, and wait until the agent's last reading is stale."""
@@ -56,7 +64,10 @@ def _agent(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.agent", "--address", "127.0.0.1", "--port", str(port)]
     command += ["--state", str(folder / "state"), "--runtime", str(folder / "run"), "--data", str(folder)]
     command += ["--image", str(folder / "image.json"), "--system", str(folder / "sys")]
-    process = subprocess.Popen(command)
+    command += ["--apps", str(folder / "apps.json"), "--journal", str(folder / "journal-run/log/journal")]
+    command += ["--networks", str(folder / "networks"), "--users", str(folder / "users")]
+    command += ["--passwd", str(folder / "passwd"), "--ssh", str(folder / "ssh")]
+    process = subprocess.Popen(command, env={**os.environ, "PATH": services.path(folder / "tools")})
     opener = build_opener(ProxyHandler({}))
 
     def answers() -> bool:
@@ -84,7 +95,8 @@ NOTE = "slot=b\ntrial=0\nhash=sha256:00112233445566778899\ndata=ok\ndata_reason=
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Device]:
     """A device of the test's own, with a sensor and a boot of 6.4 seconds."""
-    for name in ("run/ovenbird", "run/ovenbird-agent", "state", "tools", "sys/class/thermal/thermal_zone0"):
+    thermal = "sys/class/thermal/thermal_zone0"
+    for name in ("run/ovenbird", "run/ovenbird-agent", "state", "tools", "ssh/sshd_config.d", thermal):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "run/ovenbird/boot").write_text(NOTE)
     (tmp_path / "run/ovenbird-agent/ready").write_text("6.412\n")
@@ -92,19 +104,30 @@ def device(tmp_path: Path) -> Iterator[Device]:
     (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("48312\n")
     (tmp_path / "image.json").write_text('{"name": "hello", "version": "1.4.0", "board": "vm", "description": ""}')
     password.write(tmp_path / "state/password.json", password.make(PASSWORD, "generated"), group=None)
-    (tmp_path / "tools/systemctl").write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/orders"\n')
-    (tmp_path / "tools/systemctl").chmod(0o755)
+    (tmp_path / "passwd").write_text(PASSWD)
+    (tmp_path / "ssh/sshd_config.d/keys.conf").write_text(SSHD)
+    (tmp_path / "80-ovenbird.network").write_text("[Network]\nDHCP=yes\n")
+    tools = services.lay_out(tmp_path)
+    (tools / "networkctl").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "networkctl").chmod(0o755)
     path = tmp_path / "run/ovenbird/steward.sock"
     command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.steward", "--socket", str(path)]
     command += ["--user", pwd.getpwuid(os.geteuid()).pw_name]
-    steward = subprocess.Popen(command, env={**os.environ, "PATH": f"{tmp_path}/tools:/usr/bin:/bin"})
+    command += ["--apps", str(tmp_path / "apps.json"), "--state", str(tmp_path / "state")]
+    command += ["--note", str(tmp_path / "run/ovenbird/boot"), "--network-kept", str(tmp_path / "networks")]
+    command += ["--network-active", str(tmp_path / "active"), "--users-kept", str(tmp_path / "users")]
+    command += ["--network-note", str(tmp_path / "run/ovenbird/network/pending.json")]
+    command += ["--network-image", str(tmp_path / "80-ovenbird.network"), "--system", str(tmp_path / "sys")]
+    command += ["--users-passwd", str(tmp_path / "passwd"), "--users-ssh", str(tmp_path / "ssh")]
+    steward = subprocess.Popen(command, env={**os.environ, "PATH": services.path(tools)})
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
-    running = Device(tmp_path, port, _agent(tmp_path, port), steward)
-    yield running
-    for process in (running.agent, running.steward):
-        process.terminate()
-        process.wait(10)
+    with journal(tmp_path) as own:
+        running = Device(tmp_path, port, _agent(tmp_path, port), steward, own)
+        yield running
+        for process in (running.agent, running.steward):
+            process.terminate()
+            process.wait(10)
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, lab
+from tests.lab import MIB, PASSWORD, Cutting, Lab, Maker, lab, wait_for
 
 from .conftest import OUTPUT
 from .test_overview import CONTRAST, SIZES, sign_in
+from .tree import troubles
 
 pytestmark = pytest.mark.browser
 
@@ -214,3 +215,24 @@ def test_a_visitor_reads_but_cannot_send(chromium: Browser, nest: Lab) -> None:
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("button", name="Update")).to_be_visible()
         assert complaints == []
+
+
+def test_both_slots(chromium: Browser, nest: Lab, maker: Maker) -> None:
+    with nest.client() as client:
+        client.post("/update?reboot=0", content=maker.bundle("1.1.0").read_bytes())
+    nest.restart()
+    nest.health("checking", ("agent", "ok", "answers"), ("web", "failing", "no answer"))
+    with visit(chromium, nest, "/slots", signed_in=False, script=False) as (page, _):
+        expect(page.get_by_role("region", name="Slot b")).to_contain_text("1.1.0")
+        expect(page.get_by_role("button")).to_have_count(0)
+    with visit(chromium, nest, "/slots") as (page, complaints):
+        assert troubles(page) == []
+        shoot(page, "slots")
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.get_by_role("button", name=re.compile("commit", re.IGNORECASE)).click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        wait_for(lambda: nest.selector().active == "b")
+        assert complaints == []
+    with visit(chromium, nest, "/update") as (page, _):
+        assert troubles(page) == []

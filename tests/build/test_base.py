@@ -8,16 +8,15 @@ import os
 import shutil
 import subprocess
 import threading
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.archive import Proxy, keyrings, proxying, sign
 from tests.tool import Project, Tool
 
 pytestmark = pytest.mark.build
@@ -56,7 +55,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     head = "Origin: Nest\nSuite: nest\nCodename: nest\nArchitectures: amd64\nComponents: extra\n"
     date = "Date: Thu, 01 Jan 2026 00:00:00 UTC\n"
     (suite / "Release").write_text(f"{head}{date}SHA256:\n" + "\n".join(sums) + "\n")
-    key = _sign(suite / "Release", tmp_path_factory.mktemp("gnupg"), folder)
+    key = folder / "nest.gpg"
+    sign([suite / "Release"], tmp_path_factory.mktemp("gnupg"), key)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", key
@@ -83,58 +83,17 @@ def _package(folder: Path) -> bytes:
     return f"{fields}Filename: pool/{file.name}\nSize: {file.stat().st_size}\nSHA256: {digest}\n".encode()
 
 
-def _sign(release: Path, home: Path, folder: Path) -> Path:
-    home.chmod(0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--yes", "--passphrase", "", "--pinentry-mode", "loopback"]
-    subprocess.run([*gpg, "--quick-gen-key", "nest", "rsa2048", "sign", "never"], check=True, capture_output=True)
-    signed = str(release.with_name("InRelease"))
-    subprocess.run([*gpg, "--clearsign", "--output", signed, str(release)], check=True, capture_output=True)
-    key = folder / "nest.gpg"
-    subprocess.run([*gpg, "--output", str(key), "--export", "nest"], check=True, capture_output=True)
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
-    return key
-
-
-class Proxy(BaseHTTPRequestHandler):
-    """An HTTP proxy that writes down what it was asked for."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        """Fetch what is asked for, past all proxies."""
-        self.asked.append(self.path)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(self.path, timeout=20) as answer:
-                body = answer.read()
-        except OSError:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def proxy() -> Iterator[str]:
     """The URL of the proxy."""
-    Proxy.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with proxying() as url:
+        yield url
 
 
 def with_archive(project: Project, url: str, key: Path, *more: str) -> None:
     """Let the recipe take its probe from the archive."""
     shutil.copy(key, project.folder / "nest.gpg")
-    keyrings = sorted(path for path in Path("/usr/share/keyrings").glob("debian-archive-keyring.*pg"))[:1]
-    named = ", ".join(f'"{ring}"' for ring in [*keyrings, "nest.gpg"])
-    lines = ["[base]", 'packages = ["ovenbird-probe"]', f"keyrings = [{named}]", *more]
+    lines = ["[base]", 'packages = ["ovenbird-probe"]', keyrings("nest.gpg"), *more]
     lines.append(f'sources = ["deb {url} nest extra"]')
     project.add("\n".join(lines))
 

@@ -52,7 +52,8 @@ def test_killed_while_the_base_is_made(own: Tool, project: Project, orphans: Orp
         stop(process, signal.SIGKILL)
         assert orphans(5.0) == []
     process = own.start("build", project.recipe)
-    time.sleep(2)  # Its sweep is over, and the base has begun again.
+    while not list(own.cache.glob(f"scratch/{process.pid}-*")):  # Then its sweep is over, and it has begun again.
+        assert process.poll() is None, "the build was over before anybody saw it begin"
     assert stop(process, signal.SIGINT).code == 130
     assert leftovers(own.cache) == []
     assert set(Path("/tmp").glob("mmdebstrap.*")) <= before

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ovenbird_device.format.manifest import load_manifest
-from tests.tool import HELLO, ROOT, Done, digests
+from tests.tool import HELLO, ROOT, Done, Tool, digests
 
 pytestmark = [
     pytest.mark.build,
@@ -70,8 +70,23 @@ def user() -> Iterator[User]:
         subprocess.run(["userdel", "--force", NAME], capture_output=True, check=False)
 
 
+CROSS = '[image]\nname="cross"\nversion="1"\nboard="vm-arm64"\n[build]\nstages=["os", {use="./mine", emulate=true}]\n'
+PART = "RUN uname -m >/machine && rm -r /etc/skel && mkdir /etc/skel && chown daemon /etc/skel\n"
+
+
 @pytest.fixture(scope="module")
-def built(user: User, cache: Path, hello: Path) -> Path:
+def crossed(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image for another architecture, as root builds it: a twin, and a stage that is emulated."""
+    folder = tmp_path_factory.mktemp("cross")
+    (folder / "mine").mkdir()
+    (folder / "ovenbird.toml").write_text(CROSS)
+    (folder / "mine/Containerfile.part").write_text(PART)
+    tool.build(folder)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def built(user: User, cache: Path, hello: Path, crossed: Path) -> Path:
     """The outputs of the user's build."""
     copy_lists(cache, user.home / ".cache/ovenbird")
     project = user.home / "another place"
@@ -119,6 +134,15 @@ def test_same_bytes(built: Path, hello: Path) -> None:
     assert theirs.steps == ours.steps  # The same inputs,
     assert digests(built, OUTPUTS) == digests(hello, OUTPUTS), differences(hello, built)  # so the same bytes.
     assert theirs == ours
+
+
+def test_same_bytes_for_another_architecture(user: User, built: Path, crossed: Path) -> None:
+    project = user.home / "cross"
+    shutil.copytree(crossed.parent, project, ignore=shutil.ignore_patterns("out"))
+    subprocess.run(["chown", "-R", f"{NAME}:", project], check=True)
+    done = user.run("~/venv/bin/ovenbird build cross", within=1800)
+    assert done.code == 0, done.err
+    assert digests(project / "out", OUTPUTS) == digests(crossed, OUTPUTS), differences(crossed, project / "out")
 
 
 def test_outputs_belong_to_the_user(built: Path, user: User) -> None:

@@ -16,7 +16,8 @@ import pytest
 from ovenbird_device.format.selector import Slot
 from ovenbird_device.slots.manage import Slots
 from ovenbird_device.update.installer import Installer
-from ovenbird_device.update.policy import UpdateError, Wishes
+from ovenbird_device.update.policy import Wishes
+from ovenbird_device.update.snapshot import UpdateError
 from tests.crash import reader
 from tests.crash.trace import SECTOR, Trace, Write
 from tests.updates import Device, System, device, system, terms

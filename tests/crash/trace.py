@@ -59,8 +59,7 @@ class Trace:
         return Disk(places, disk.running, disk.running_hash, disk.trial)
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded(Place):
+class _Recorded(Place, frozen=True):
     name: str
     trace: Trace
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from ovenbird.files import copy_sparse
-from tests.tool import OUTPUT, ROOT, Tool
+from ovenbird.files import copy_sparse, sha256_of_sparse
+from ovenbird.vm.command import Boot
+from tests.examples import make_examples
+from tests.tool import OUTPUT, RECIPES, Tool, one_at_a_time
 from tests.vm.guest import Guest, guest
 from tests.vm.trial import Image, Patient, make_patient
 from tests.vm.updating import Images, build_images
-
-RECIPES = ROOT / "tests/vm/recipes"
-
-
-@pytest.fixture(scope="session")
-def key() -> Path:
-    """The private half of the tests' SSH key; kept between runs, so that what is built with it is kept too."""
-    path = OUTPUT / "keys/test"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.is_file():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +24,28 @@ def full(tool: Tool, key: Path) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def apps(tool: Tool, key: Path) -> Path:
+    """The folder with the image of `recipes/apps`."""
+    make_examples()
+    out = OUTPUT / "apps"
+    tool.build(RECIPES / "apps", "--out", out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def flashable(tool: Tool, key: Path) -> Path:
+    """The folder with the image of `recipes/flash`."""
+    out = OUTPUT / "flash"
+    tool.build(RECIPES / "flash", "--out", out)
+    return out
+
+
 @pytest.fixture(scope="module")
 def first_boot(full: Path, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Guest]:
     """The device of a module's tests, with a watchdog plugged in and no password given; told at its first boot."""
     folder = tmp_path_factory.mktemp("device")
-    with guest(full, folder, key=key, extra=["-device", "i6300esb"]) as device:
+    with guest(full, folder, boot=Boot.UEFI, key=key, extra=["-device", "i6300esb"]) as device:
         yield device
 
 
@@ -61,12 +64,18 @@ def images(tool: Tool) -> Images:
 
 
 @pytest.fixture(scope="session")
-def trial_base(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> tuple[Image, Path]:
-    """The image whose systems a word on the command line breaks, and a device with it after its first good boot."""
+def trial_base(tool: Tool) -> tuple[Image, Path]:
+    """The image whose systems a word on the command line breaks, and a device with it after its first good boot; kept
+    between runs, and made once where several ask.
+    """
     image = Image(OUTPUT / "trial")
     tool.build(RECIPES / "trial", "--out", image.folder)
-    disk = tmp_path_factory.mktemp("trial") / "disk.img"
-    make_patient(image, disk)
+    disk = OUTPUT / f"trial-{sha256_of_sparse(image.folder / 'disk.img')[:16]}.img"
+    with one_at_a_time(OUTPUT / "trial.lock"):
+        if not disk.is_file():
+            for former in OUTPUT.glob("trial-*.img"):
+                former.unlink()
+            make_patient(image, disk)
     return image, disk
 
 

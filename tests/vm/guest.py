@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import re
 import subprocess
 import time
@@ -16,17 +17,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from ovenbird.boards import board
 from ovenbird.run import run
 from ovenbird.vm.accelerator import Accelerator
 from ovenbird.vm.command import Boot, Settings
 from ovenbird.vm.machine import Machine
-from ovenbird.vm.network import ADDRESS, Forward, forwards
+from ovenbird.vm.network import ADDRESS, Forward, free_port
 from ovenbird_device.format import gpt
 from ovenbird_device.format.manifest import load_manifest
+from ovenbird_device.format.sectors import SECTOR
 
 PATIENCE = 400.0  # seconds for one boot on a busy machine
+GLANCE = 5.0
+"""Seconds for a look at a guest that may not be up yet: QEMU takes the connection before the guest does."""
 SSH = (
     "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
     "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
@@ -64,14 +69,22 @@ class Guest:
         """The device's page."""
         return self.machine.url(80)
 
-    def ask(self, method: str, path: str, password: str | None = None, timeout: float = 60) -> Answer:
-        """One request to the device. Raises OSError, HTTPException."""
-        headers = {"Accept": "application/json"}
-        if password is not None:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"ovenbird:{password}".encode()).decode()
-        connection = http.client.HTTPConnection(ADDRESS, self.machine.port(80), timeout=timeout)
+    def ask(
+        self,
+        method: str,
+        path: str,
+        password: str | None = None,
+        timeout: float = 60,
+        form: Mapping[str, str] | None = None,
+        port: int = 80,
+    ) -> Answer:
+        """One request to the device, or to an app's port. Raises OSError, HTTPException."""
+        headers = {"Accept": "application/json", **authorization(password)}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection = http.client.HTTPConnection(ADDRESS, self.machine.port(port), timeout=timeout)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, None if form is None else urlencode(form), headers)
             response = connection.getresponse()
             return Answer(response.status, dict(response.headers), response.read().decode())
         finally:
@@ -83,9 +96,9 @@ class Guest:
         assert answer.status == 200, answer
         return answer.json()
 
-    def health(self) -> Any:  # noqa: ANN401  # The device's JSON.
+    def health(self, timeout: float = 60) -> Any:  # noqa: ANN401  # The device's JSON.
         """What `/health` says."""
-        return self.ask("GET", "/health").json()
+        return self.ask("GET", "/health", timeout=timeout).json()
 
     def wait_for_boot(self) -> Any:  # noqa: ANN401  # The device's JSON.
         """Wait until a boot that was not seen yet answers, and has finished; returns its overview."""
@@ -94,7 +107,7 @@ class Guest:
             if not self.machine.running:
                 self.machine.wait_for("(?!)", 0)  # Raises, with the console's last lines.
             with suppress(OSError, http.client.HTTPException, ValueError):
-                boot = self.health()["boot_id"]
+                boot = self.health(GLANCE)["boot_id"]
                 if boot not in self.boots and (overview := self.overview())["boot"]["finished_s"] is not None:
                     self.boots.append(boot)
                     return overview
@@ -141,7 +154,7 @@ class Guest:
                 disk.seek(offset)
                 return disk.read(size)
 
-            return gpt.read(read, self.disk.stat().st_size // gpt.SECTOR).table
+            return gpt.read(read, self.disk.stat().st_size // SECTOR).table
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the data partition."""
@@ -171,6 +184,13 @@ class Guest:
         return run(["debugfs", "-w", "-f", "-", place], stdin=script).stdout
 
 
+def authorization(password: str | None) -> dict[str, str]:
+    """The header that proves a password; nothing without one."""
+    if password is None:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(f"ovenbird:{password}".encode()).decode()}
+
+
 _Found = TypeVar("_Found")
 
 
@@ -185,22 +205,34 @@ def wait(what: Callable[[], _Found | None], seconds: float, every: float = 0.3) 
         time.sleep(every)
 
 
+def forward(*ports: int) -> tuple[Forward, ...]:
+    """A port of this machine for each of the guest's, from a range that this test process has for itself: a guest whose
+    power is off for a while finds them free again.
+    """
+    start = 12_000 + 10_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    found: list[Forward] = []
+    for port in ports:
+        found.append(Forward(free_port(start + port, (one.host for one in found)), port))
+    return tuple(found)
+
+
 @contextmanager
 def guest(
     image: Path,
     folder: Path,
     *,
-    boot: Boot = Boot.UEFI,
+    boot: Boot = Boot.BIOS,
     password: str | None = None,
     key: Path | None = None,
     extra: Sequence[str] = (),
     disk: str | None = None,
-    ports: Sequence[Forward] = (),
+    ports: Sequence[int] = (),
     start: bool = True,
 ) -> Generator[Guest]:
     """A device with a disk of its own, made in `folder` from the image in the folder `image`.
 
-    `disk` is another device to carry the disk than the board's. The first boot is answered when the guest is given.
+    By BIOS where nothing is said: emulated, UEFI costs four seconds more a boot. `disk` is another device than the
+    board's to carry the disk, `ports` are further ones of the guest's. Its first boot is answered when it is given.
     """
     virtual = board(load_manifest((image / "manifest.json").read_bytes()).image.board).virtual
     if disk:
@@ -210,7 +242,7 @@ def guest(
     settings = Settings(
         virtual,
         boot=boot,
-        forwards=forwards(ports),
+        forwards=forward(80, 22, *ports),
         credentials={"ovenbird.password": password} if password else {},
         extra=tuple(extra),
     )

@@ -11,20 +11,20 @@ import http.client
 import random
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovenbird.vm.command import Boot
 from ovenbird.vm.network import ADDRESS
-from tests.vm.guest import PATIENCE, Guest, wait
+from tests.vm.guest import GLANCE, PATIENCE, Guest, authorization, guest, wait
+from tests.vm.updating import PASSWORD, Images
 
 EVERY = 6.0
 """Seconds between two moments, on average."""
-PATHS = ("/health", "/slots", "/update")
 QUERY = "/update?force=1&allow_downgrade=1"
-CREDENTIALS = "Basic b3ZlbmJpcmQ6dG9iYWstbWlydW4tZGVwb2w="  # ovenbird:tobak-mirun-depol
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def send(device: Guest, bundle: Path) -> None:
     """Send a bundle; whether it arrives is not this one's business."""
     connection = http.client.HTTPConnection(ADDRESS, device.machine.port(80), timeout=PATIENCE)
     with suppress(OSError, http.client.HTTPException), bundle.open("rb") as content:
-        headers = {"Authorization": CREDENTIALS, "Content-Length": str(bundle.stat().st_size)}
+        headers = {**authorization(PASSWORD), "Content-Length": str(bundle.stat().st_size)}
         connection.request("POST", QUERY, body=content, headers=headers)
         connection.getresponse().read()
     connection.close()
@@ -48,9 +48,11 @@ def send(device: Guest, bundle: Path) -> None:
 def settled(device: Guest) -> Settled | None:
     """The system that runs, once it is committed, healthy, and no update is under way."""
     with suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        health, slots, update = (device.ask("GET", path, timeout=20).json() for path in PATHS)
-        decided = slots["trial"] == "" and slots["running"] == slots["active"] and update["state"] == "idle"
-        if decided and health["status"] == "ok" and health["system"]["state"] in ("good", "committed"):
+        health = device.health(GLANCE)
+        if health["status"] != "ok" or health["system"]["state"] not in ("good", "committed"):
+            return None
+        slots, update = (device.ask("GET", path, timeout=GLANCE).json() for path in ("/slots", "/update"))
+        if slots["trial"] == "" and slots["running"] == slots["active"] and update["state"] == "idle":
             return Settled(update["running"]["version"], slots["active"])
     return None
 
@@ -80,21 +82,38 @@ class Cut:
     after: Settled
 
 
-def live_through(device: Guest, bundles: Mapping[str, Path], cuts: int, seed: int) -> None:
-    """Cut the power so many times. `bundles` by version: those of the device's first system and of another one."""
+@dataclass(frozen=True)
+class Survivor:
+    """A device and the cuts that it has to come back from, in the order of their moments."""
+
+    device: Guest
+    cuts: Sequence[Cut]
+
+    def come_back(self, number: int) -> None:
+        """Boot what a cut has left: it must end healthy, in one of the two systems."""
+        cut = self.cuts[number]
+        self.device.machine.power_cut()
+        self.device.machine.restore(cut.disk)
+        self.device.power_on()
+        now = settle(self.device)
+        print(f"cut after {cut.second:.1f} s: {cut.before} -> {now}")
+        assert now in (cut.before, cut.after)
+        assert self.device.overview()["image"]["version"] == now.version
+
+
+@contextmanager
+def survivor(images: Images, folder: Path, boot: Boot, cuts: int, seed: int) -> Generator[Survivor]:
+    """A device that is updated from 1.0.0 to 1.1.0, and back as often as it takes to cut its power so many times."""
     chance = random.Random(seed)
+    bundles = {version: images.bundle(version) for version in ("1.0.0", "1.1.0")}
     seen: list[Cut] = []
-    with tempfile.TemporaryDirectory(dir=device.disk.parent) as folder:
+    with (
+        guest(images.out("1.0.0"), folder, boot=boot, password=PASSWORD) as device,
+        tempfile.TemporaryDirectory(dir=folder) as place,
+    ):
         while len(seen) < cuts:
-            seen += update_and_cut(device, bundles, chance, Path(folder) / f"from-{len(seen)}")
-        for cut in sorted(chance.sample(seen, cuts), key=lambda cut: cut.second):
-            device.machine.power_cut()
-            device.machine.restore(cut.disk)
-            device.power_on()
-            now = settle(device)
-            print(f"cut after {cut.second:.1f} s: {cut.before} -> {now}")
-            assert now in (cut.before, cut.after)
-            assert device.overview()["image"]["version"] == now.version
+            seen += update_and_cut(device, bundles, chance, Path(place) / f"from-{len(seen)}")
+        yield Survivor(device, sorted(chance.sample(seen, cuts), key=lambda cut: cut.second))
 
 
 def update_and_cut(device: Guest, bundles: Mapping[str, Path], chance: random.Random, folder: Path) -> list[Cut]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovenbird_device.format import gpt
+from ovenbird_device.format.sectors import SECTOR
 from tests.vm.guest import PATIENCE, Guest, shown_passwords, wait
 
 pytestmark = pytest.mark.vm
@@ -26,6 +27,7 @@ def identity(device: Guest) -> dict[str, str]:
         echo "machine $(cat /etc/machine-id)"
         for kind in ed25519 ecdsa; do echo "$kind $(cut -d ' ' -f 2 /etc/ssh/ssh_host_${kind}_key.pub)"; done
         echo "password $(sha256sum </data/ovenbird/password.json)"
+        echo "certificate $(sha256sum </data/ovenbird/tls/own.json)"
     """
     found = dict(line.split(" ", 1) for line in device.run(script).splitlines())
     return {**found, "disk": " ".join(map(str, disk_ids(device.table())))}
@@ -72,13 +74,13 @@ def test_the_page_tells_the_facts(device: Guest, full: Path) -> None:
     # Data fills the disk: the image has 64 MiB, the machine's disk is 1 GiB larger.
     table = device.table()
     data = table.named("data")
-    assert table.sectors * gpt.SECTOR == device.disk.stat().st_size
+    assert table.sectors * SECTOR == device.disk.stat().st_size
     assert data.size > 1060 * MIB
-    assert (table.sectors - data.last) * gpt.SECTOR <= 2 * MIB
+    assert (table.sectors - data.last) * SECTOR <= 2 * MIB
     assert about["data"]["total"] > 0.9 * data.size
     # The image's identifiers are not the device's.
     with (full / "disk.img").open("rb") as image:
-        size = (full / "disk.img").stat().st_size // gpt.SECTOR
+        size = (full / "disk.img").stat().st_size // SECTOR
 
         def read(offset: int, count: int) -> bytes:
             image.seek(offset)
@@ -142,6 +144,18 @@ def test_locale_time_zone_and_watchdog_are_as_the_stages_say(device: Guest) -> N
     assert device.run("cat /etc/motd").startswith("Welcome to the nest")
 
 
+def test_node_exporter_answers_the_machine_itself_and_no_strangers(device: Guest) -> None:
+    told = device.run(
+        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://localhost:9100/metrics\").read().decode())'"
+    )
+    assert "\nnode_load1 " in told
+    assert 'node_systemd_unit_state{name="ovenbird-agent.service",state="active"' in told
+    assert "node_zfs" not in told
+    allowed = device.run("systemctl show -P IPAddressAllow -P IPAddressDeny prometheus-node-exporter").splitlines()
+    assert "192.168.0.0/16" in allowed[0].split()
+    assert set(allowed[1].split()) == {"0.0.0.0/0", "::/0"}
+
+
 def test_the_agent_is_small_and_comes_back(device: Guest) -> None:
     before = device.run("systemctl show -P MainPID ovenbird-agent")
     resident = int(device.run(f"awk '/^VmRSS/ {{ print $2 }}' /proc/{before}/status"))
@@ -157,6 +171,22 @@ def test_the_agent_is_small_and_comes_back(device: Guest) -> None:
     wait(another, PATIENCE)
     wait(lambda: device.run("systemctl is-active ovenbird-agent || true") == "active", PATIENCE)
     assert device.overview()["boot"]["ready_s"] is not None
+
+
+def test_https_shows_the_devices_own_certificate_and_nobody_reads_its_key(device: Guest) -> None:
+    shown = "openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
+    before = device.run(shown).rpartition("=")[2].replace(":", "").lower()
+    told = device.health()["tls"]
+    assert (told["certificate"], told["fingerprint"], told["trouble"]) == ("own", before, "")
+    assert device.run("stat -c '%a %U %G' /data/ovenbird/tls /data/ovenbird/tls/own.json") == (
+        "700 root root\n600 root root"
+    )
+    assert device.run("stat -c '%a %U %G' /run/ovenbird/tls /run/ovenbird/tls/own.json") == (
+        "750 root ovenbird\n640 root ovenbird"
+    )
+    for user, file in (("admin", "/run/ovenbird/tls/own.json"), ("ovenbird", "/data/ovenbird/tls/own.json")):
+        assert device.run(f"sudo -u {user} cat {file} 2>/dev/null || echo kept from {user}") == f"kept from {user}"
+    assert "PRIVATE KEY" not in device.run("journalctl --no-pager -b")
 
 
 # --- restarts ---------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def pc(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example for the board `pc`."""
     project = Project.of_hello(tmp_path_factory.mktemp("pc") / "project")
     project.change('board = "vm"', 'board = "pc"')
+    project.for_emulated_machines()
     tool.build(project.recipe)
     return project.out
 
@@ -75,6 +76,7 @@ def test_the_older_release_boots(tool: Tool, key: Path, tmp_path: Path) -> None:
     project = Project.of_hello(tmp_path / "project")
     project.change("[build]", '[base]\nrelease = "bookworm"\n\n[build]')
     project.change('"ssh",', f'{{ use = "ssh", keys = "{key}.pub" }},')
+    project.for_emulated_machines()
     tool.build(project.recipe)
     with guest(project.out, tmp_path, key=key, password="tobak-mirun-depol") as device:
         about = device.overview()
@@ -102,6 +104,7 @@ def shell(device: Guest, title: str, command: str, expected: str, since: int) ->
 
 def test_debug_gives_shells_on_the_way(tool: Tool, hello: Path, tmp_path: Path) -> None:
     project = Project.of_hello(tmp_path / "project")
+    project.for_emulated_machines()
     project.add("[boot]\ndebug = true")
     made = tool.build(project.recipe)
     assert not [step for step in made if step.startswith(("base", "stage", "device", "initrd"))]

@@ -23,10 +23,11 @@ import pytest
 from ovenbird.image.boot import write_boot
 from ovenbird.image.disk import write_disk
 from ovenbird.image.fat import write_fat
-from ovenbird.image.grub import write_select
+from ovenbird.image.grub import bios_code, write_select
 from ovenbird.image.layout import MIB, Layout, plan
 from ovenbird.run import spawn
 from ovenbird_device.format import cmdline, fat, gpt, selector
+from ovenbird_device.format.sectors import SECTOR, Write
 from ovenbird_device.format.selector import Slot, State, Target
 
 pytestmark = pytest.mark.vm
@@ -181,7 +182,8 @@ def bios(folder: Path, tmp_path: Path) -> Machine:
 def make(firmware: str, folder: Path, scratch: Path) -> Machine:
     """A disk with both slots filled and room for a rescue system."""
     layout = plan(select=8 * MIB, boot=8 * MIB, root=MIB, data=32 * MIB, rescue=8 * MIB, digest="test")
-    code = write_select(scratch / "select", grub=GRUB, epoch=EPOCH, size=8 * MIB)
+    code = bios_code(GRUB)
+    write_select(scratch / "select", grub=GRUB, epoch=EPOCH, size=8 * MIB)
     root = scratch / "root"
     root.write_bytes(b"root")
     boot = slot_files(folder, "a", firmware)
@@ -294,12 +296,12 @@ def test_a_grown_and_renamed_disk_boots(machine: Machine) -> None:
     """
     sectors = machine.layout.table.sectors * 2
     with machine.disk.open("r+b") as disk:
-        disk.truncate(sectors * gpt.SECTOR)
+        disk.truncate(sectors * SECTOR)
         found = gpt.read(lambda offset, size: os.pread(disk.fileno(), size, offset), sectors)
         ids = {one.number: UUID(int=1000 + one.number) for one in found.table.partitions}
         new = gpt.identify(gpt.grow(found.table, sectors), UUID(int=999), ids)
         for step in gpt.rewrite(found, new)[:-4]:
-            if isinstance(step, gpt.Write):
+            if isinstance(step, Write):
                 os.pwrite(disk.fileno(), step.data, step.offset)
         assert gpt.read(lambda offset, size: os.pread(disk.fileno(), size, offset), sectors).table.entries_at == 34
     machine.layout = Layout(new)

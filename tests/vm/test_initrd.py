@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ovenbird.recipe.model import Base
 from ovenbird.vm.command import Boot, Kernel, Settings
 from tests.vm.tiny import (
     BOARD,
@@ -34,7 +35,9 @@ Booter = Callable[..., Kernel]
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    return make_parts(tmp_path_factory.mktemp("trixie"), "trixie")
+    made = make_parts(tmp_path_factory.mktemp("trixie"), BOARD, Base(release="trixie"))
+    assert made.initrd.stat().st_size < 2 * MIB
+    return made
 
 
 @pytest.fixture
@@ -208,7 +211,7 @@ def test_the_watchdog_ends_a_machine_that_nobody_feeds(parts: Parts, kernel: Boo
 
 def test_the_older_release_boots_too(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kernel: Booter) -> None:
     """Linux 6.1: other modules, other dependencies; and a disk behind SCSI, which only comes up with all modules."""
-    parts = make_parts(tmp_path_factory.mktemp("bookworm"), "bookworm")
+    parts = make_parts(tmp_path_factory.mktemp("bookworm"), BOARD, Base(release="bookworm"))
     disk = make_disk(tmp_path / "disk.img", make_root(parts, tmp_path / "root", "1"))
     settings = Settings(
         BOARD.virtual,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Generator
 
 import pytest
 
 from ovenbird.vm.command import Boot
-from tests.vm.guest import guest
-from tests.vm.power_cuts import live_through
-from tests.vm.updating import PASSWORD, Images
+from tests.vm.power_cuts import Survivor, survivor
+from tests.vm.updating import Images
 
 pytestmark = [pytest.mark.vm, pytest.mark.endurance]
+CUTS = 12
 
 
-def test_it_always_comes_back(images: Images, tmp_path: Path) -> None:
-    with guest(images.out("1.0.0"), tmp_path, boot=Boot.UEFI, password=PASSWORD) as device:
-        bundles = {version: images.bundle(version) for version in ("1.0.0", "1.1.0")}
-        live_through(device, bundles, cuts=12, seed=2)
+@pytest.fixture(scope="module")
+def updated(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Generator[Survivor]:
+    """The device, after it was updated."""
+    with survivor(images, tmp_path_factory.mktemp("device"), Boot.UEFI, CUTS, seed=2) as found:
+        yield found
+
+
+@pytest.mark.parametrize("number", range(CUTS))
+def test_it_always_comes_back(updated: Survivor, number: int) -> None:
+    updated.come_back(number)

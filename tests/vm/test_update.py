@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from ovenbird.vm.network import ADDRESS, Forward, free_port
+from ovenbird.vm.command import Boot
+from ovenbird.vm.network import ADDRESS
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.tool import OUTPUT, Tool
 from tests.vm.guest import PATIENCE, Guest, guest, wait
@@ -29,7 +30,8 @@ SLOW = PATIENCE * 1000
 @pytest.fixture(scope="module")
 def device(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Generator[Guest]:
     """The device, at its first boot of 1.0.0."""
-    with guest(images.out("1.0.0"), tmp_path_factory.mktemp("device"), password=PASSWORD) as running:
+    folder = tmp_path_factory.mktemp("device")
+    with guest(images.out("1.0.0"), folder, boot=Boot.UEFI, password=PASSWORD) as running:
         yield running
 
 
@@ -130,8 +132,7 @@ def test_a_good_one_from_the_page_commits(device: Guest, images: Images, page: P
 
 
 def test_by_swupdate_s_interface(images: Images, tmp_path: Path) -> None:
-    ports = [Forward(free_port(18080), 8080)]
-    with guest(images.out("1.0.0"), tmp_path, password=PASSWORD, ports=ports) as device:
+    with guest(images.out("1.0.0"), tmp_path, password=PASSWORD, ports=[8080]) as device:
         url = f"http://ovenbird:{PASSWORD}@{ADDRESS}:{device.machine.port(8080)}"
         words = ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "--noproxy", "*"]
         upload = [*words, "-F", f"file=@{images.bundle('1.3.0')}", f"{url}/upload"]

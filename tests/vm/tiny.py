@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
+from ovenbird import boards
 from ovenbird.base.apt import Index
 from ovenbird.base.sources import source_lines
-from ovenbird.boards import board
+from ovenbird.boards.board import Board
 from ovenbird.build.kernel import BUSYBOX, KernelFiles, unpack_kernel
 from ovenbird.build.store import Store, cache_folder
 from ovenbird.image.initrd import write_initrd
@@ -21,8 +22,9 @@ from ovenbird.run import run
 from ovenbird.vm.command import Boot, Kernel, Settings
 from ovenbird.vm.machine import Machine
 from ovenbird_device.format import gpt
+from ovenbird_device.format.sectors import SECTOR
 
-BOARD = board("vm")
+BOARD = boards.board("vm")
 LINUX_FILES = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 ROOT_ID = UUID("aaaaaaaa-1111-4222-8333-44444444abcd")
 DATA_ID = UUID("bbbbbbbb-1111-4222-8333-44444444abcd")
@@ -55,17 +57,17 @@ class Parts:
     e2fsck: Path
 
 
-def make_parts(folder: Path, release: str) -> Parts:
-    base = Base(release=release)
-    index = Index.at(cache_folder(), source_lines(base), BOARD.architecture, base.keyrings)
+def make_parts(folder: Path, board: Board, base: Base, more: Sequence[str] = ()) -> Parts:
+    """From the board's packages and `more`."""
+    index = Index.at(cache_folder(), source_lines(base), board.architecture, base.keyrings)
     index.refresh()
-    wanted = {*BOARD.kernel_packages, BUSYBOX, "e2fsck-static"}
+    wanted = {*board.kernel_packages, *more, BUSYBOX, "e2fsck-static"}
     packages = index.resolve(sorted(wanted), only=lambda name: name in wanted or name.startswith("linux-image-"))
     out, unpacked = folder / "kernel", folder / "unpacked"
     out.mkdir(parents=True)
     unpacked.mkdir()
     with Store(cache_folder()).in_use(), index.archives(packages) as archives:
-        files = unpack_kernel(out, packages, archives, unpacked)
+        files = unpack_kernel(out, packages, archives, unpacked, board.models)
     e2fsck = next(path for path in unpacked.rglob("e2fsck.static") if path.is_file())
     initrd = folder / "initrd"
     write_initrd(
@@ -73,10 +75,9 @@ def make_parts(folder: Path, release: str) -> Parts:
         kernel_version=files.version,
         modules=files.modules,
         busybox=files.busybox,
-        wanted=BOARD.initrd_modules,
+        wanted=board.initrd_modules,
         epoch=0,
     )
-    assert initrd.stat().st_size < 2 * MIB
     return Parts(folder, files, initrd, e2fsck)
 
 
@@ -127,7 +128,7 @@ def make_root(parts: Parts, out: Path, version: str, state: str = STATE) -> Path
 
 def make_disk(out: Path, root: Path | None, *, entries_at: int = 2, damaged: bool = False, data_size: int = 64) -> Path:
     """A disk with a root and a data partition (MiB); with `damaged`, the primary partition table is unreadable."""
-    sectors = (32 + data_size) * MIB // gpt.SECTOR
+    sectors = (32 + data_size) * MIB // SECTOR
     table = gpt.Table(
         UUID(int=1),
         (
@@ -138,14 +139,14 @@ def make_disk(out: Path, root: Path | None, *, entries_at: int = 2, damaged: boo
         entries_at,
     )
     with out.open("wb") as disk:
-        disk.truncate(sectors * gpt.SECTOR)
+        disk.truncate(sectors * SECTOR)
         disk.write(gpt.protective_mbr())
         for write in (*gpt.primary(table), *gpt.backup(table)):
             disk.seek(write.offset)
             disk.write(write.data)
         if damaged:
-            disk.seek(gpt.SECTOR)
-            disk.write(bytes(40 * gpt.SECTOR))
+            disk.seek(SECTOR)
+            disk.write(bytes(40 * SECTOR))
         if root is not None:
             disk.seek(table.named("root-a").offset)
             disk.write(root.read_bytes())

@@ -8,6 +8,8 @@ import pytest
 
 from ovenbird import boards
 from ovenbird.boards import Board, board
+from ovenbird.boards.board import AMD64, Selector
+from ovenbird.build.elf import MACHINES
 from ovenbird.errors import RecipeError
 
 
@@ -17,7 +19,7 @@ def found(request: pytest.FixtureRequest) -> Board:
 
 
 def test_the_boards_of_virtual_machines_and_pcs_are_there() -> None:
-    assert {"vm", "pc"} <= set(boards.names())
+    assert {"vm", "vm-arm64", "pc"} <= set(boards.names())
 
 
 def test_a_board_has_the_name_it_is_found_by() -> None:
@@ -46,7 +48,23 @@ def test_initrd_modules_carry_root_and_state(found: Board) -> None:
     assert all("-" not in name for name in found.initrd_modules)
 
 
+def test_an_architecture_is_told_by_its_names(found: Board) -> None:
+    assert found.cpu.facts.triplet.endswith(("-linux-gnu", "-linux-gnueabihf"))
+    assert MACHINES[found.architecture] == found.cpu.facts.elf
+    assert not found.bios or found.cpu is AMD64
+
+
 def test_every_board_runs_in_a_virtual_machine(found: Board) -> None:
     assert found.virtual.program.startswith("qemu-system-")
-    assert found.virtual.firmware
-    assert any(word.startswith("console=ttyS") for word in found.console)
+    assert found.virtual.firmware or found.selector is Selector.AUTOBOOT
+    assert any(word.startswith(("console=ttyS", "console=ttyAMA")) for word in found.console)
+
+
+def test_a_board_of_raspberry_pis_knows_what_each_needs(found: Board) -> None:
+    assert bool(found.models) is (found.selector is Selector.AUTOBOOT)
+    assert len({model.name for model in found.models}) == len(found.models)
+    for model in found.models:
+        assert re.fullmatch(r"bcm\d{4}-rpi-[a-z0-9-]+\.dtb", model.device_tree)
+        assert model.bootcode is not model.device_tree.startswith("bcm2711")
+        assert all("4" in name for name in model.firmware) is model.device_tree.startswith("bcm2711")
+        assert re.fullmatch(r"pi\d+\+?|cm\d", model.section)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
 import io
@@ -10,6 +9,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,11 +156,11 @@ def test_broken_packing_is_refused(content: bytes, said: str) -> None:
 
 def test_the_unpacked_size_and_digest_count_too() -> None:
     artefact = packed(gzip.compress(b"four"))
-    artefact.image = dataclasses.replace(artefact.image, size=5)
+    artefact.image = msgspec.structs.replace(artefact.image, size=5)
     with pytest.raises(DigestError, match="4 bytes, but 5 are signed"):
         list(artefact.unpacked(10))
     artefact = packed(gzip.compress(b"four"))
-    artefact.image = dataclasses.replace(artefact.image, unpacked_sha256="0" * 64)
+    artefact.image = msgspec.structs.replace(artefact.image, unpacked_sha256="0" * 64)
     with pytest.raises(DigestError, match="not what was signed"):
         list(artefact.unpacked(10))
 

@@ -17,7 +17,7 @@ from ovenbird.errors import OvenbirdError
 from ovenbird.keys.certificates import fingerprint, pem
 from ovenbird.keys.cms import check_usable, signed_data
 from ovenbird.keys.signing import PrivateKey, sign_with
-from ovenbird_device.update import signature
+from ovenbird_device import openssl as program
 from ovenbird_device.update.signature import SignatureError, VerifierError, verify
 
 from .conftest import Owner, owner
@@ -224,7 +224,7 @@ def test_the_system_s_own_trust_does_not_count(
 
 
 def test_without_openssl_nothing_is_taken(us: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signature, "PROGRAM", "no-such-openssl")
+    monkeypatch.setattr(program, "PROGRAM", "no-such-openssl")
     with pytest.raises(VerifierError, match="cannot be run"):
         verify(TEXT, us.sign(TEXT), [us.pem])
 

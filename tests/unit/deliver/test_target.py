@@ -14,6 +14,8 @@ from ovenbird.errors import NetworkError, UsageError
         ("127.0.0.1", "127.0.0.1", 80, "http://127.0.0.1", "127.0.0.1"),
         ("localhost:8001", "localhost", 8001, "http://localhost:8001", "localhost:8001"),
         ("http://127.0.0.1/", "127.0.0.1", 80, "http://127.0.0.1", "127.0.0.1"),
+        ("https://127.0.0.1", "127.0.0.1", 443, "https://127.0.0.1", "127.0.0.1"),
+        ("https://localhost:8443/", "localhost", 8443, "https://localhost:8443", "localhost:8443"),
         ("[::1]:8000", "::1", 8000, "http://[::1]:8000", "::1:8000"),
         ("oven.example.com", "oven.example.com", 80, "http://oven.example.com", "oven.example.com"),
     ],
@@ -26,7 +28,7 @@ def test_names(text: str, host: str, port: int, url: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "http://", "https://127.0.0.1", "ftp://a/", "127.0.0.1/update", "127.0.0.1:99999", "http://[::1", "a?b"],
+    ["", "http://", "https://", "ftp://a/", "127.0.0.1/update", "127.0.0.1:99999", "http://[::1", "a?b"],
 )
 def test_what_is_no_device(text: str) -> None:
     with pytest.raises(UsageError):

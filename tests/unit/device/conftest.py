@@ -27,6 +27,7 @@ class Device:
     folder: Path
     process: subprocess.Popen[bytes]
     port: int
+    command: list[str] = field(default_factory=list[str])
     stewards: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     @property
@@ -49,7 +50,13 @@ class Device:
         """A client that goes straight to the agent."""
         return httpx.Client(base_url=self.url, trust_env=False, timeout=20, **options)  # type: ignore[arg-type] # passed on
 
-    def start_steward(self, code: int = 0) -> None:
+    def restart(self) -> None:
+        """Start the agent again, after it has ended."""
+        self.process = subprocess.Popen(self.command)
+        with self.client() as client:
+            wait_for(lambda: _answers(client))
+
+    def start_steward(self, code: int = 0, *options: str) -> None:
         """The real steward on its socket; only `systemctl` is a script that writes down what it was told."""
         tools = self.folder / "tools"
         tools.mkdir(exist_ok=True)
@@ -58,7 +65,7 @@ class Device:
         script.chmod(0o755)
         path = self.folder / "run/ovenbird/steward.sock"
         command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.steward", "--socket", str(path), "--idle", "60"]
-        command += ["--user", pwd.getpwuid(os.geteuid()).pw_name]
+        command += ["--user", pwd.getpwuid(os.geteuid()).pw_name, *options]
         environment = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
         self.stewards.append(subprocess.Popen(command, env=environment))
         wait_for(lambda: listens(path))
@@ -87,8 +94,8 @@ def free_port() -> int:
 
 def start(folder: Path, *extra: str) -> Device:
     """Lay out the folders of a device and start its agent."""
-    (folder / "run/ovenbird").mkdir(parents=True)
-    (folder / "state").mkdir()
+    (folder / "run/ovenbird").mkdir(parents=True, exist_ok=True)
+    (folder / "state").mkdir(exist_ok=True)
     (folder / "run/ovenbird/boot").write_text(NOTE)
     (folder / "image.json").write_text('{"name": "hello", "version": "1.4.0", "board": "vm", "description": ""}')
     password.write(folder / "state/password.json", password.make(PASSWORD, "generated"), group=None)
@@ -96,7 +103,7 @@ def start(folder: Path, *extra: str) -> Device:
     command = [sys.executable, "-P", "-s", "-m", "ovenbird_device.agent", "--address", "127.0.0.1"]
     command += ["--port", str(port), "--state", str(folder / "state"), "--runtime", str(folder / "run")]
     command += ["--data", str(folder), "--image", str(folder / "image.json"), *extra]
-    device = Device(folder, subprocess.Popen(command), port)
+    device = Device(folder, subprocess.Popen(command), port, command)
     with device.client() as client:
         wait_for(lambda: _answers(client))
     return device

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovenbird_device.format import FormatError, gpt
+from ovenbird.image import layout
+from ovenbird_device.format import FormatError, gpt, mbr
+from ovenbird_device.format.sectors import SECTOR, Flush, Write
 from ovenbird_device.grow import __main__ as growing
 from ovenbird_device.grow import device, table
 
@@ -32,7 +34,7 @@ def image(path: Path, sectors: int = LARGE, *, tail: bool = False) -> gpt.Table:
         for copy in (*gpt.primary(made), *gpt.backup(made)):
             file.seek(copy.offset)
             file.write(copy.data)
-        file.truncate(sectors * gpt.SECTOR)
+        file.truncate(sectors * SECTOR)
     return made
 
 
@@ -40,7 +42,7 @@ def renew(path: Path) -> tuple[gpt.Found, gpt.Table, bool]:
     """What a boot does with the table; says whether it wrote."""
     disk = os.open(path, os.O_RDWR)
     try:
-        sectors = os.fstat(disk).st_size // gpt.SECTOR
+        sectors = os.fstat(disk).st_size // SECTOR
         found = gpt.read(lambda offset, size: os.pread(disk, size, offset), sectors)
         new = table.renewed(found, 2, sectors)
         wrote = table.outdated(disk, found, new)
@@ -85,8 +87,8 @@ def test_a_lost_backup_is_written_again(tmp_path: Path) -> None:
     image(disk)
     renew(disk)
     with disk.open("r+b") as file:
-        file.seek((LARGE - 1) * gpt.SECTOR)
-        file.write(bytes(gpt.SECTOR))
+        file.seek((LARGE - 1) * SECTOR)
+        file.write(bytes(SECTOR))
     assert renew(disk)[2]
     assert not renew(disk)[2]
 
@@ -96,8 +98,8 @@ def test_a_lost_primary_is_written_again(tmp_path: Path) -> None:
     image(disk)
     known = renew(disk)[1]
     with disk.open("r+b") as file:
-        file.seek(gpt.SECTOR)
-        file.write(bytes(gpt.SECTOR))
+        file.seek(SECTOR)
+        file.write(bytes(SECTOR))
     found, new, wrote = renew(disk)
     assert found.source is gpt.Source.BACKUP
     assert wrote
@@ -113,24 +115,42 @@ def test_a_power_cut_anywhere_is_made_good_by_the_next_boot(tmp_path: Path, seed
     found = gpt.read(lambda offset, size: bytes(raw[offset : offset + size]), LARGE)
     steps = gpt.rewrite(found, table.renewed(found, 2, LARGE))
     chance = random.Random(seed)
-    pending: list[gpt.Write] = []
+    pending: list[Write] = []
     for step in steps[: chance.randrange(len(steps) + 1)]:
-        if isinstance(step, gpt.Flush):
+        if isinstance(step, Flush):
             pending = []
         else:
             pending.append(step)
-        if isinstance(step, gpt.Write):
+        if isinstance(step, Write):
             raw[step.offset : step.offset + len(step.data)] = step.data
     for write in pending:  # sectors since the last barrier may be missing in any combination
-        for sector in range(0, len(write.data), gpt.SECTOR):
+        for sector in range(0, len(write.data), SECTOR):
             if chance.random() < 0.5:
-                place = slice(write.offset + sector, write.offset + sector + gpt.SECTOR)
+                place = slice(write.offset + sector, write.offset + sector + SECTOR)
                 raw[place] = disk.read_bytes()[place]
     disk.write_bytes(raw)
     new = renew(disk)[1]
     assert new.disk.version == 4
     assert [one.first for one in new.partitions] == [one.first for one in made.partitions]
     assert not renew(disk)[2]
+
+
+def test_an_mbr_grows_and_takes_a_signature_of_its_own(tmp_path: Path) -> None:
+    old = layout.plan_card(select=layout.MIB, boot=layout.MIB, root=layout.MIB, data=layout.MIB, digest="one").table
+    sectors = old.sectors * 4
+    first, second = (table.renewed_mbr(old, 7, sectors) for _ in range(2))
+    assert first.signature != second.signature
+    assert first.signature & mbr.OWN
+    assert table.renewed_mbr(first, 7, sectors) == first
+    disk = tmp_path / "disk"
+    with disk.open("w+b") as file:
+        file.truncate(sectors * SECTOR)
+        for step in mbr.writes(old):
+            os.pwrite(file.fileno(), step.data, step.offset)
+        table.write(file.fileno(), mbr.rewrite(old, first))
+        assert mbr.read(lambda at, size: os.pread(file.fileno(), size, at), sectors) == first
+    with pytest.raises(FormatError, match="behind data"):
+        table.renewed_mbr(old, 6, sectors)
 
 
 def test_what_is_not_data_is_left_alone(tmp_path: Path) -> None:

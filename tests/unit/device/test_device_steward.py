@@ -67,6 +67,14 @@ def test_reboot_and_power_off(steward: Running) -> None:
     assert steward.orders.read_text() == "--no-block --no-wall reboot\n--no-block --no-wall poweroff\n"
 
 
+def test_it_answers_although_the_restart_ends_it(steward: Running) -> None:
+    """systemd stops every service at once, and first of all it may be this one."""
+    tool = steward.orders.parent / "tools/systemctl"
+    tool.write_text(f"{tool.read_text()}kill -TERM $PPID; sleep 0.3\n")
+    assert steward.say(REBOOT) == protocol.Answer(ok=True)
+    assert steward.process.wait(10) == 0
+
+
 @pytest.mark.parametrize(
     "line",
     [

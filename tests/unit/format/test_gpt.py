@@ -6,14 +6,16 @@ import random
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ovenbird_device.format import FormatError, gpt
+from ovenbird_device.format.sectors import SECTOR, Flush, Step, Write
 
 LINUX = UUID("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
 SECTORS = 8192
@@ -27,15 +29,15 @@ class Disk:
         self.data = dict(data or {})
 
     def write(self, offset: int, data: bytes) -> None:
-        assert offset % gpt.SECTOR == 0
-        assert len(data) % gpt.SECTOR == 0
-        for index in range(0, len(data), gpt.SECTOR):
-            self.data[(offset + index) // gpt.SECTOR] = data[index : index + gpt.SECTOR]
+        assert offset % SECTOR == 0
+        assert len(data) % SECTOR == 0
+        for index in range(0, len(data), SECTOR):
+            self.data[(offset + index) // SECTOR] = data[index : index + SECTOR]
 
     def read(self, offset: int, size: int) -> bytes:
-        first = offset // gpt.SECTOR
-        last = min(first + size // gpt.SECTOR, self.sectors)
-        return b"".join(self.data.get(sector, bytes(gpt.SECTOR)) for sector in range(first, last))
+        first = offset // SECTOR
+        last = min(first + size // SECTOR, self.sectors)
+        return b"".join(self.data.get(sector, bytes(SECTOR)) for sector in range(first, last))
 
     def clone(self, sectors: int | None = None) -> Disk:
         return Disk(sectors or self.sectors, self.data)
@@ -43,7 +45,7 @@ class Disk:
 
 def fresh(table: gpt.Table) -> Disk:
     disk = Disk(table.sectors)
-    for write in (gpt.Write(0, gpt.protective_mbr()), *gpt.primary(table), *gpt.backup(table)):
+    for write in (Write(0, gpt.protective_mbr()), *gpt.primary(table), *gpt.backup(table)):
         disk.write(write.offset, write.data)
     return disk
 
@@ -212,13 +214,13 @@ def _view(entries: Iterable[bytes]) -> View:
     return View(tuple(places))
 
 
-def crash_states(disk: Disk, steps: tuple[gpt.Step, ...], rng: random.Random) -> list[Disk]:
+def crash_states(disk: Disk, steps: tuple[Step, ...], rng: random.Random) -> list[Disk]:
     """Every prefix at the grain of a sector, and random subsets of what was written since the last flush."""
     states = [disk.clone()]
     done = disk.clone()
     since: list[tuple[int, bytes]] = []
     for step in steps:
-        if isinstance(step, gpt.Flush):
+        if isinstance(step, Flush):
             for _ in range(40):
                 some = done.clone()
                 for sector, data in rng.sample(since, rng.randint(0, len(since))):
@@ -257,7 +259,7 @@ def test_every_crash_of_a_rewrite_leaves_one_table_for_all_readers(larger: int, 
                 one.number: one.first for one in new.partitions
             }
         for step in steps:
-            if isinstance(step, gpt.Write):
+            if isinstance(step, Write):
                 disk.write(step.offset, step.data)
         assert as_linux_sees_it(disk) != old_view
         final = gpt.read(disk.read, larger)
@@ -281,7 +283,7 @@ def test_a_rewrite_that_was_cut_off_between_its_switches_is_finished_by_the_next
     found = gpt.read(disk.read, SECTORS)
     new = gpt.identify(found.table, UUID(int=7000), renamed())
     for step in gpt.rewrite(found, new)[:-4]:
-        if isinstance(step, gpt.Write):
+        if isinstance(step, Write):
             disk.write(step.offset, step.data)
     cut = gpt.read(disk.read, SECTORS)
     assert cut.table == replace(new, entries_at=gpt.ARRAY_PLACES[1])
@@ -289,6 +291,6 @@ def test_a_rewrite_that_was_cut_off_between_its_switches_is_finished_by_the_next
     for state in crash_states(disk, steps, random.Random(2)):
         assert as_grub_sees_it(state) == as_linux_sees_it(state) == as_linux_sees_it(disk)
     for step in steps:
-        if isinstance(step, gpt.Write):
+        if isinstance(step, Write):
             disk.write(step.offset, step.data)
     assert gpt.read(disk.read, SECTORS).table == new

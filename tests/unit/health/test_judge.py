@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovenbird_device.format.selector import ATTEMPTS, Slot, State
-from ovenbird_device.health import network, report
+from ovenbird_device.health import history, network, report
 from ovenbird_device.health.check import Check, Look
 from ovenbird_device.health.judge import Judge, disarm
 from ovenbird_device.slots import files
@@ -44,7 +44,7 @@ class Court:
         essential: Sequence[Check],
         further: Sequence[Check] = (),
         *,
-        seconds: float = 5.0,
+        seconds: float = 60.0,
         slots: Slots | None = None,
     ) -> report.Health:
         return asyncio.run(
@@ -55,6 +55,7 @@ class Court:
                 time.monotonic() + seconds,
                 self.restart,
                 hold=0.1,
+                linger=0.5,
                 state=self.folder / "health.json",
                 trials=self.folder / "trials",
                 network_note=self.folder / "network-before.json",
@@ -114,6 +115,15 @@ def test_one_that_does_not_hold_ends_in_the_old_slot(trial: Court) -> None:
     assert last is not None
     assert (last.outcome, last.reason, last.message) == ("rolled-back", "health", "bad: ")
     assert record.failed(trial.folder) == ("digest",)
+
+
+def test_verdicts_are_kept_for_people(trial: Court) -> None:
+    trial.judge([BAD], seconds=0.3)
+    (verdict,) = history.read(trial.folder, 10)
+    assert (verdict.slot, verdict.version, verdict.trial, verdict.state) == ("b", "2", True, "rolling-back")
+    assert verdict.reason == "bad: "
+    assert verdict.boot
+    assert verdict.after_s > 0
 
 
 def test_one_that_never_ends_does_not_keep_it_from_the_deadline(trial: Court) -> None:
@@ -192,6 +202,37 @@ def test_a_normal_boot_gets_its_attempts_back_by_the_essential_checks_alone(devi
     assert court.slots.state() == State(attempts=ATTEMPTS)
     assert court.restarts == 0
     assert court.trials == []
+
+
+def test_what_a_normal_boot_did_not_have_at_once_may_come(device: Device) -> None:
+    court = Court(device, Slot.A, trial=False)
+    said = court.judge([GOOD], [Scripted("cable", [False, False, True]), Scripted("never", [False])])
+    assert [(check.name, check.state) for check in said.checks] == [
+        ("good", "ok"),
+        ("cable", "ok"),
+        ("never", "failing"),
+    ]
+
+
+def test_what_was_found_is_told_with_its_time(device: Device) -> None:
+    before = time.monotonic()
+    court = Court(device, Slot.A, trial=False)
+    told: list[report.Health | None] = []
+
+    class Looks(Scripted):
+        async def look(self) -> Look:
+            told.append(report.state(court.folder / "health.json"))
+            return await super().look()
+
+    court.judge([GOOD], [Looks("cable", [False]), Sleeps("stuck", [], timeout_s=1000)])
+    kept = report.state(court.folder / "health.json")
+    assert kept is not None
+    assert (told[0] is not None and told[0].watching, kept.watching) == (True, False)
+    good, cable, stuck = kept.checks
+    for check in (good, cable):
+        assert check.at_s is not None
+        assert before - 0.1 < check.at_s <= kept.updated_s
+    assert (stuck.state, stuck.at_s) == ("waiting", None)
 
 
 def test_the_trial_of_the_other_slot_is_none_of_a_normal_boots_business(device: Device) -> None:

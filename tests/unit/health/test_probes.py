@@ -156,7 +156,7 @@ def test_each_kind_of_the_recipe() -> None:
         Setting("f"),
     ]
     found = probes.from_recipe(settings)
-    kinds = [probes.Program, probes.Http, probes.Tcp, probes.Unit, probes.Container, probes.Broken]
+    kinds: list[type] = [probes.Program, probes.Http, probes.Tcp, probes.Unit, probes.Container, probes.Broken]
     assert [type(check) for check in found] == kinds
     assert [check.name for check in found] == list("abcdef")
     assert {check.kind for check in found} == {"recipe"}

@@ -17,9 +17,13 @@ from ovenbird.image.bmap import write_bmap
 from ovenbird.image.boot import write_boot
 from ovenbird.image.disk import BLOCK, DiskMap, write_data, write_disk
 from ovenbird.image.fat import write_fat
-from ovenbird.image.grub import BiosCode, write_select
+from ovenbird.image.grub import BiosCode, bios_code, write_select
 from ovenbird.image.layout import MIB, NUMBERS, Layout, plan
+from ovenbird.recipe.load import load
+from ovenbird.recipe.size import format_size, parse_size
+from ovenbird.run import CommandError
 from ovenbird_device.format import FormatError, fat, gpt, selector
+from ovenbird_device.format.sectors import SECTOR, ReadAt
 
 GRUB = Path("/usr/lib/grub")
 EPOCH = 1700000000
@@ -29,7 +33,7 @@ def volume(file: Path) -> fat.Volume:
     return fat.Volume(_reader(file.read_bytes()))
 
 
-def _reader(data: bytes) -> fat.ReadAt:
+def _reader(data: bytes) -> ReadAt:
     return lambda offset, size: data[offset : offset + size]
 
 
@@ -43,7 +47,8 @@ def build(folder: Path, root: bytes = b"root" * 1000) -> tuple[DiskMap, BiosCode
     (folder / "kernel").write_bytes(b"kernel" * 1000)
     (folder / "initrd").write_bytes(b"initrd" * 1000)
     (folder / "root").write_bytes(root)
-    code = write_select(folder / "select", grub=GRUB, epoch=EPOCH, size=8 * MIB)
+    code = bios_code(GRUB)
+    write_select(folder / "select", grub=GRUB, epoch=EPOCH, size=8 * MIB)
     write_boot(
         folder / "boot",
         kernel=folder / "kernel",
@@ -83,7 +88,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyte
 def test_the_table_is_the_contracts_and_peers_accept_it(tmp_path: Path) -> None:
     made, code = build(tmp_path / "out")
     data = made.image.read_bytes()
-    found = gpt.read(lambda offset, size: data[offset : offset + size], len(data) // gpt.SECTOR)
+    found = gpt.read(lambda offset, size: data[offset : offset + size], len(data) // SECTOR)
     assert found == gpt.Found(layout().table, gpt.Source.PRIMARY)
     assert {one.name: one.number for one in found.table.partitions} == {
         name: number for name, number in NUMBERS.items() if name != "rescue"
@@ -103,7 +108,7 @@ def test_a_written_card_works_whatever_was_on_it_before(tmp_path: Path) -> None:
     image = made.image.read_bytes()
     for first, last in made.ranges:
         card[first * BLOCK : (last + 1) * BLOCK] = image[first * BLOCK : (last + 1) * BLOCK]
-    table = gpt.read(lambda offset, size: bytes(card[offset : offset + size]), made.size // gpt.SECTOR).table
+    table = gpt.read(lambda offset, size: bytes(card[offset : offset + size]), made.size // SECTOR).table
     for name in ("select", "boot-a", "root-a", "boot-b", "data"):
         part = table.named(name)
         (tmp_path / name).write_bytes(card[part.offset : part.offset + part.size])
@@ -163,6 +168,18 @@ def test_rescue_gets_its_number_and_nothing_else_changes() -> None:
     assert with_rescue.partition("root-b") == layout().partition("root-b")
     with pytest.raises(ImageError, match="root-a must have a size"):
         layout(root=0)
+
+
+def test_data_may_be_as_small_as_a_recipe_says_and_no_smaller(tmp_path: Path) -> None:
+    """On any board: it is the same file system in both kinds of tables."""
+    least = parse_size("18M")
+    recipe = tmp_path / "ovenbird.toml"
+    recipe.write_text(f'[image]\nname="x"\nversion="1"\nboard="rpi"\n[disk]\ndata="{format_size(least)}"\n')
+    assert load(recipe).recipe.disk.data == least
+    write_data(tmp_path / "data", size=least, digest="x", epoch=EPOCH)
+    subprocess.run(["e2fsck", "-fn", tmp_path / "data"], check=True, capture_output=True)
+    with pytest.raises(CommandError, match="file system of data failed"):
+        write_data(tmp_path / "data", size=least - MIB, digest="x", epoch=EPOCH)
 
 
 def test_data_grows_a_long_way(tmp_path: Path) -> None:

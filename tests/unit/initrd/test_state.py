@@ -216,6 +216,75 @@ def test_a_power_cut_before_the_marker_never_leaves_a_half_made_etc_for_good(dev
             assert tree(disturbed / "data") == expected, f"cuts before changes {first} and {second}"
 
 
+RESET = (
+    FRAME.partition("read_state")[0]
+    + """
+note() { echo "$1"; }
+factory_reset
+"""
+)
+
+
+def factory_reset(device: Path, *, cut: int = 0) -> int:
+    """What a boot does with an order to reset, with the power cut before that many'th change."""
+    words = ["sh", "-c", FUNCTIONS + RESET, "init", str(device), "a", "hash", str(cut)]
+    return subprocess.run(words, start_new_session=True, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+@pytest.fixture
+def lived(device: Path) -> Path:
+    """A device that has been used for a while."""
+    boot(device, "a", "hash1")
+    first_life(device)
+    own = {"password.json": "hash", "changes.jsonl": "x", "secrets/web/token": "x", ".hidden": "x", "..odd": "x"}
+    write(device / "data/ovenbird", own)
+    write(device / "data", {".hidden": "x", "..odd": "x", "apps/a b/file": "x", "lost+found/#1": "x"})
+    (device / "precious").mkdir()
+    (device / "precious/file").write_text("not on data")
+    (device / "data/link").symlink_to(device / "precious")
+    return device
+
+
+def test_without_an_order_nothing_is_erased(lived: Path) -> None:
+    before = tree(lived / "data")
+    assert factory_reset(lived) == 0
+    assert tree(lived / "data") == before
+
+
+def test_a_factory_reset_leaves_the_password_and_the_next_boot_begins_anew(lived: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    (new / "data").mkdir(parents=True)
+    install(new, "1")
+    assert boot(new, "a", "hash1") == 0
+    write(new / "data", {"ovenbird/password.json": "hash", "lost+found/#1": "x"})
+    write(lived / "data/ovenbird", {"factory-reset": '"factory reset"'})
+    assert factory_reset(lived) == 0
+    assert sorted(path.name for path in (lived / "data").iterdir()) == ["lost+found", "ovenbird"]
+    assert [path.name for path in (lived / "data/ovenbird").iterdir()] == ["password.json"]
+    assert (lived / "precious/file").is_file()
+    assert boot(lived, "a", "hash1") == 0
+    assert tree(lived / "data") == tree(new / "data")
+
+
+def test_a_factory_reset_that_is_cut_off_is_gone_on_with(lived: Path, tmp_path: Path) -> None:
+    write(lived / "data/ovenbird", {"factory-reset": '"factory reset"'})
+    cut = 0
+    while True:
+        cut += 1
+        disturbed = tmp_path / "disturbed"
+        shutil.rmtree(disturbed, ignore_errors=True)
+        shutil.copytree(lived, disturbed, symlinks=True)
+        ended = factory_reset(disturbed, cut=cut)
+        assert (disturbed / "data/ovenbird/password.json").read_text() == "hash"
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+        assert factory_reset(disturbed) == 0
+        left = sorted(str(path.relative_to(disturbed / "data")) for path in (disturbed / "data").rglob("*"))
+        assert left == ["lost+found", "lost+found/#1", "ovenbird", "ovenbird/password.json"], f"cut {cut}"
+    assert cut > 10
+
+
 @settings(max_examples=25)
 @given(st.uuids())
 def test_a_partuuid_is_turned_into_its_bytes_on_disk(value: uuid.UUID) -> None:

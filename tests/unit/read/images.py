@@ -11,6 +11,7 @@ from uuid import UUID
 from ovenbird.image.boot import write_boot
 from ovenbird.image.fat import write_fat
 from ovenbird_device.format import cpio, gpt, selector
+from ovenbird_device.format.sectors import SECTOR
 from ovenbird_device.format.selector import State
 
 MIB = 1 << 20
@@ -116,7 +117,7 @@ def disk(out: Path, parts: dict[str, Path], state: State | None = None) -> Path:
     partitions: list[gpt.Partition] = []
     at = gpt.FIRST_USABLE
     for number, (name, size) in enumerate(SIZES.items(), 1):
-        last = at + size * MIB // gpt.SECTOR - 1
+        last = at + size * MIB // SECTOR - 1
         partitions.append(gpt.Partition(number, name, TYPE, UUID(int=number), at, last))
         at = last + 1
     table = gpt.Table(UUID(int=99), tuple(partitions), at + gpt.FIRST_USABLE)

@@ -12,7 +12,7 @@ import pytest
 from ovenbird.errors import ImageError, UsageError
 from ovenbird.image.reading.contents import inspect
 from ovenbird.image.reading.disk import open_image
-from ovenbird_device.format import gpt
+from ovenbird_device.format.sectors import SECTOR
 from ovenbird_device.format.selector import Slot, State
 
 from .images import MIB, SIZES, Images, build, disk
@@ -108,7 +108,7 @@ def test_a_damaged_selector_copy_is_told(images: Images, tmp_path: Path) -> None
 def test_a_lost_primary_table_is_told(images: Images, tmp_path: Path) -> None:
     copy = tmp_path / "disk.img"
     data = bytearray(images.disk.read_bytes())
-    data[gpt.SECTOR + 40] ^= 1
+    data[SECTOR + 40] ^= 1
     copy.write_bytes(data)
     contents = inspect(copy)
     assert "checksum" in contents.problem

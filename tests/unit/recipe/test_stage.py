@@ -98,6 +98,15 @@ def test_given(write: Write, stage: Path) -> None:
     }
 
 
+def test_emulation_is_no_parameter(write: Write, stage: Path) -> None:
+    assert not use(write).emulate
+    found = use(write, ", emulate = true")
+    assert found.emulate
+    assert "emulate" not in found.arguments
+    write("emulate = true\n" + ALL_TYPES, "mine/stage.toml")
+    assert use(write).emulate
+
+
 def test_default_files_are_the_stage_s_own(write: Write, stage: Path) -> None:
     key = write("", "mine/own/a.key")
     found = use(write)
@@ -135,6 +144,7 @@ def test_home_and_absolute_paths(write: Write, stage: Path, monkeypatch: pytest.
         ("keys = 'no.pub'", 'there is no file "no.pub"', None),
         ("keys = 7", "`keys` is a whole number", None),
         ("keys = ['mine/stage.toml', 'other/stage.toml']", "have the same name", None),
+        ("emulate = 'yes'", "`emulate` is a text, but must be true or false", None),
         ("colur = 'red'", "stage `mine` has no parameter `colur`", "did you mean `colour`?"),
     ],
 )

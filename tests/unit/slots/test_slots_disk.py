@@ -10,6 +10,7 @@ from ovenbird.image import layout
 from ovenbird_device.format.selector import Slot
 from ovenbird_device.slots import disk
 from ovenbird_device.slots.disk import Note, SlotsError
+from ovenbird_device.slots.kind import GRUB
 
 MIB = 1 << 20
 
@@ -24,7 +25,7 @@ def make(
     links = folder / "class/block"
     links.mkdir(parents=True, exist_ok=True)
     (links / name).symlink_to(real)
-    for called, number in disk.NUMBERS.items():
+    for called, number in GRUB.numbers.items():
         if called in leave_out:
             continue
         part = real / f"{name}{infix}{number}"
@@ -36,7 +37,7 @@ def make(
 
 
 def test_the_numbers_are_those_of_the_image() -> None:
-    assert {**disk.NUMBERS, "bios": 1} == layout.NUMBERS
+    assert {**GRUB.numbers, "bios": 1} == layout.NUMBERS
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_disk_of_any_name(tmp_path: Path, name: str, infix: str) -> None:
     assert found.trial
     assert {called: (str(one.path), one.size) for called, one in found.places.items()} == {
         called: (f"/dev/{name}{infix}{number}".replace("!", "/"), number * MIB)
-        for called, number in disk.NUMBERS.items()
+        for called, number in GRUB.numbers.items()
     }
 
 

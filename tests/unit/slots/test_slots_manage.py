@@ -14,13 +14,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.crash import reader
 from tests.updates import Device, System
 
+from ovenbird.image.disk import write_disk
 from ovenbird.image.fat import write_fat
-from ovenbird.image.layout import MIB
-from ovenbird_device.format import selector
+from ovenbird.image.layout import MIB, plan_card
+from ovenbird_device.format import autoboot, fat, selector
 from ovenbird_device.format.selector import SelectorError, Slot, State
-from ovenbird_device.slots.disk import SlotsError
-from ovenbird_device.slots.manage import Content
-from ovenbird_device.slots.store import Store, StoreError
+from ovenbird_device.slots import disk as disks
+from ovenbird_device.slots.disk import Note, SlotsError
+from ovenbird_device.slots.grub import GrubStore
+from ovenbird_device.slots.manage import Content, Slots
+from ovenbird_device.slots.store import StoreError
 
 
 def damage(device: Device, copy: int, data: bytes = b"\xff" * 512) -> None:
@@ -176,7 +179,7 @@ class Life(RuleBasedStateMachine):
     def change(self, event: str, cut: int | None, slot: str = "") -> bool:
         """One event of the device; False if the power failed in it."""
         self.select.left = cut
-        store = Store(self.select, Slot(self.running))
+        store = GrubStore(self.select, Slot(self.running))
         try:
             match event:
                 case "prepare":
@@ -197,7 +200,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(prepare=cuts, arm=cuts, finish=st.booleans())
     def update(self, prepare: int | None, arm: int | None, finish: bool) -> None:
-        active = Store(self.select, Slot(self.running)).read().state.active
+        active = GrubStore(self.select, Slot(self.running)).read().state.active
         slot = str(active.other)
         if slot == self.running:
             return
@@ -287,7 +290,7 @@ def test_one_dead_sector_is_done_without(tmp_path: Path, copy: int) -> None:
     assert file is not None
     assert other is not None
     select.dead = file.pieces[0]
-    store = Store(select, Slot.A)
+    store = GrubStore(select, Slot.A)
     assert store.change(lambda state: state.arm(Slot.B)).trial is Slot.B
     assert store.read().state.trial is Slot.B
     assert store.read().stale == (copy,)
@@ -298,5 +301,77 @@ def test_one_dead_sector_is_done_without(tmp_path: Path, copy: int) -> None:
 
     worn = Worn((tmp_path / "select").read_bytes())
     with pytest.raises(StoreError, match="cannot be written"):
-        Store(worn, Slot.A).change(lambda state: state.arm(Slot.B))
-    assert Store(worn, Slot.A).read().state == State()
+        GrubStore(worn, Slot.A).change(lambda state: state.arm(Slot.B))
+    assert GrubStore(worn, Slot.A).read().state == State()
+
+
+# ---- a Raspberry Pi --------------------------------------------------------------------------------------------------
+
+
+def card(folder: Path, systems: dict[str, System], **numbers: int) -> Slots:
+    """The slots of a Pi's card in a file, with a device tree that has these numbers of the boot loader."""
+    first = systems["1.0"]
+    layout = plan_card(select=4 * MIB, boot=4 * MIB, root=2 * MIB, data=40 * MIB, digest="test")
+    files = {autoboot.NAME: autoboot.encode(State()), "config.txt": b"#\n"}
+    write_fat(folder / "select", files, size=4 * MIB, label="SELECT", epoch=0)
+    boot = {"config.txt": b"[all]\n", "cmdline.txt": f"ovenbird.hash={first.hash}\n".encode()}
+    write_fat(folder / "boot", boot, size=4 * MIB, label="BOOT", epoch=0)
+    disk = folder / "card.img"
+    write_disk(
+        disk, layout=layout, select=folder / "select", boot=folder / "boot", root=first.root, digest="t", epoch=0
+    )
+    tree = folder / "tree/chosen/bootloader"
+    tree.mkdir(parents=True)
+    for name, number in numbers.items():
+        (tree / name.replace("_", "-")).write_bytes(number.to_bytes(4, "big"))
+    note = Note("a", "/dev/mmcblk0p5", first.hash, selector="autoboot")
+    return Slots(disks.in_image(disk, note), folder / "state", folder / "image.json", folder / "tree")
+
+
+def test_a_pi_from_update_to_rollback(tmp_path: Path, systems: dict[str, System]) -> None:
+    slots = card(tmp_path, systems, build_timestamp=1669373653)
+    assert slots.status().slots[0].bootable
+    assert not slots.status().slots[1].bootable
+    assert slots.disk.place("data").size == 40 * MIB
+    with pytest.raises(SlotsError, match="no rescue"):
+        slots.ask_rescue()
+    target = slots.target()
+    slots.prepare(target)
+    with slots.disk.place("boot-b").open(writable=True) as blocks:
+        blocks.write_at(0, (tmp_path / "boot").read_bytes())
+    assert slots.arm(target, tries=3).tries == 1
+    assert b"\n[tryboot]\nboot_partition=3\n" in select(slots)
+    slots.rollback()
+    assert b"\n#[tryboot]\n" in select(slots)
+    assert slots.status().slots[1].failed
+    before = select(slots)
+    slots.commit()
+    assert select(slots) == before, "a state that is already there is not written again"
+
+
+def test_a_boot_loader_that_cannot_fall_back_takes_no_update(tmp_path: Path, systems: dict[str, System]) -> None:
+    slots = card(tmp_path, systems, build_timestamp=1619712685)
+    before = slots.disk.place("select").path.read_bytes()
+    for event in (slots.target, lambda: slots.arm(Slot.B)):
+        with pytest.raises(SlotsError, match="2021-04-29 and cannot fall back"):
+            event()
+    assert slots.status().active == "a"
+    assert slots.disk.place("select").path.read_bytes() == before
+
+
+def test_a_pis_damaged_sector_is_repaired(tmp_path: Path, systems: dict[str, System]) -> None:
+    slots = card(tmp_path, systems)
+    with slots.disk.place("select").open(writable=True) as blocks:
+        place = fat.Volume(blocks.read_at).find(autoboot.NAME).extents[0].offset
+        blocks.write_at(place, b"[all]\nboot_partition=3\n".ljust(512, b"#"))
+    assert slots.status().damaged
+    slots.commit()
+    assert not slots.status().damaged
+    assert slots.state() == State()
+
+
+def select(slots: Slots) -> bytes:
+    """The selector's sector."""
+    with slots.disk.place("select").open() as blocks:
+        volume = fat.Volume(blocks.read_at)
+        return volume.read(volume.find(autoboot.NAME))

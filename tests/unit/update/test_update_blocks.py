@@ -13,7 +13,7 @@ import pytest
 
 from ovenbird_device.update.blocks import ALIGNED, CHUNK, Ahead, Medium
 from ovenbird_device.update.feed import Feed
-from ovenbird_device.update.policy import Reason, UpdateError
+from ovenbird_device.update.snapshot import Reason, UpdateError
 
 MIB = 1 << 20
 

@@ -7,11 +7,11 @@ import io
 import random
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import pytest
+from msgspec.structs import replace
 from tests.updates import BOOT, ROOT, Device, System, signer, system, terms
 
 from ovenbird_device.format import cpio, selector
@@ -21,7 +21,8 @@ from ovenbird_device.slots.manage import Slots
 from ovenbird_device.update import record
 from ovenbird_device.update.blocks import ALIGNED, Blocks
 from ovenbird_device.update.installer import Event, Installed, Installer, Progress, Terms
-from ovenbird_device.update.policy import Reason, UpdateError, Wishes
+from ovenbird_device.update.policy import Wishes
+from ovenbird_device.update.snapshot import Reason, UpdateError
 
 NO_WISHES = Wishes()
 
@@ -204,8 +205,7 @@ def test_a_failed_trial_is_remembered_without_anybody_saying_so(fresh: Device, s
 # ---- media that fail -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class BadPlace(Place):
+class BadPlace(Place, frozen=True):
     """A partition whose medium misbehaves."""
 
     make: Callable[[Blocks], Blocks]

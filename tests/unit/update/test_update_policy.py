@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovenbird_device.format.description import Description
-from ovenbird_device.update.policy import Reason, UpdateError, Wishes, check, older, sort_key
+from ovenbird_device.update.policy import Wishes, check, older, sort_key
+from ovenbird_device.update.snapshot import Reason, UpdateError
 
 RISING = [
     ("1.4.0-rc1", "1.4.0"),

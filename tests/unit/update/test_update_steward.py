@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.unit.device.conftest import listens
 from tests.updates import Device, System, signer, system
 
 from ovenbird_device.format import settings
@@ -23,7 +24,7 @@ from ovenbird_device.slots import files
 from ovenbird_device.steward import client, protocol
 from ovenbird_device.steward.client import StewardError
 from ovenbird_device.update import record
-from ovenbird_device.update.job import Update
+from ovenbird_device.update.snapshot import Update
 
 CLOSE = 100_000
 
@@ -62,7 +63,7 @@ class Steward:
         command += ["--note", str(self.folder / "note"), "--settings", str(self.folder / "update.json")]
         command += ["--state", str(self.device.folder), "--image", str(self.device.image), *extra]
         self.process = subprocess.Popen(command, env={**os.environ, "PATH": f"{tools}:/usr/bin:/bin"})
-        wait_for(self.socket.exists)
+        wait_for(lambda: listens(self.socket))
 
     @property
     def socket(self) -> Path:

@@ -50,7 +50,8 @@ def test_missing_firmware_names_the_package() -> None:
 def test_one_processor_without_broken_and_slow_instructions_in_software() -> None:
     found = words(Settings(VIRTUAL, boot=Boot.BIOS))
     assert values(found, "-smp") == ["1"]
-    assert values(found, "-cpu") == ["max,-cx16,-avx2"]
+    (emulated,) = values(found, "-cpu")
+    assert {"-cx16", "-avx2"} <= set(emulated.split(","))
     assert values(words(Settings(VIRTUAL, boot=Boot.BIOS), Accelerator.KVM), "-cpu") == ["host"]
 
 
