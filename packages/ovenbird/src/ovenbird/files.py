@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -93,16 +92,6 @@ def fill_sparse(source: Path, target: Path, size: int | None = None) -> None:
         except OSError:  # Another file system, or one that shares nothing.
             copy_into(source, writing.fileno())
         writing.truncate(source.stat().st_size if size is None else size)
-
-
-@contextmanager
-def undisturbed() -> Generator[None]:
-    """Hold Ctrl-C and its like back for the time of the context: for a few renames that belong together."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

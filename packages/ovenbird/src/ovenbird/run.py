@@ -23,6 +23,7 @@ from typing import IO, BinaryIO, NoReturn
 
 from ovenbird.errors import BuildError, DiskFullError, HostError
 from ovenbird.host import missing_tool_hint
+from ovenbird.interrupts import held
 
 # What a child may know of the user's environment; all else (locale, Python and compiler settings) would let two
 # users get different bytes from the same recipe.
@@ -94,8 +95,7 @@ def spawn(
     With `dies_with_us` the kernel kills it where the thread that started it ends, even by SIGKILL.
     Raises HostError where the program is not installed, KeyboardInterrupt where `end_all` has been called.
     """
-    if _ending.is_set() and threading.current_thread() is not threading.main_thread():
-        raise KeyboardInterrupt
+    _refuse_if_ending()
     words = [str(word) for word in command]
     environment = clean_environment(env)
     if dies_with_us:
@@ -103,11 +103,36 @@ def spawn(
         if program is None:
             raise HostError(f"{words[0]} is not installed", hint=missing_tool_hint(words[0]))
         words = ["setpriv", "--pdeathsig", "KILL", "--", program, *words[1:]]
+    with contextlib.ExitStack() as ending:
+        with held():  # Between its start and this note nobody would end it.
+            process = _started(
+                words, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds
+            )
+            ending.callback(_ended, process)
+        _refuse_if_ending()  # Again: `end_all` may not have seen what was just being started.
+        yield process
+
+
+def _refuse_if_ending() -> None:
+    if _ending.is_set() and threading.current_thread() is not threading.main_thread():
+        raise KeyboardInterrupt
+
+
+def _started(
+    words: list[str],
+    *,
+    cwd: Path | None,
+    env: dict[str, str],
+    stdin: int | IO[bytes] | None,
+    stdout: int | IO[bytes] | None,
+    stderr: int | IO[bytes] | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
     try:
         process = subprocess.Popen(
             words,
             cwd=cwd,
-            env=environment,
+            env=env,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -122,14 +147,15 @@ def spawn(
     except PermissionError as error:
         raise HostError(f"{words[0]} may not be run", hint=f"look at the rights of {words[0]}") from error
     _live.add(process)
-    try:
-        yield process
-    finally:
-        _end_group(process)
-        _live.discard(process)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+    return process
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    _end_group(process)
+    _live.discard(process)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 _live: set[subprocess.Popen[bytes]] = set()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ovenbird.build.plan import Plan
 from ovenbird.build.tree import image_facts
-from ovenbird.files import fill_sparse, replacing, undisturbed, write_atomically
+from ovenbird.files import fill_sparse, replacing, write_atomically
 from ovenbird.image.packages import read_packages
+from ovenbird.interrupts import held
 from ovenbird_device.format import FormatError
 from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
 
@@ -67,7 +68,7 @@ def publish(
             fill_sparse(file, stack.enter_context(replacing(out / name)))
         copies = stack.pop_all()
     gone = _former(out) - files.keys()
-    with undisturbed():
+    with held():
         with copies:
             # A folder whose files are just being exchanged has no manifest: nobody takes them for one build.
             (out / "manifest.json").unlink(missing_ok=True)

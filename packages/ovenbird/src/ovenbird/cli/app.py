@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from types import FrameType
 
 import typer
 
 from ovenbird import __version__
 from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
+from ovenbird.interrupts import listen
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
 VERBS = (
@@ -71,11 +70,7 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run a command; every error that a user can meet ends as one clear message and an exit code."""
-    # An end by a service manager is an interruption like Ctrl-C: everything in a context manager is left properly.
-    # So is a terminal that is closed, unless somebody wants us to outlive it (nohup).
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _interrupt)
+    listen()
     try:
         program(sys.argv[1:])()
     except OvenbirdError as error:
@@ -96,7 +91,3 @@ def complain(error: OvenbirdError) -> None:
     if error.hint:
         print(f"  help: {error.hint}", file=sys.stderr)
     sys.exit(error.exit_code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

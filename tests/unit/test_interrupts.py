@@ -1,0 +1,84 @@
+"""Interruptions: none of them loses a program, or comes in the middle of what belongs together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from ovenbird.interrupts import held
+
+# Starts and ends programs as fast as it can until it is interrupted, then tells which of them still run.
+STARTING = """
+    import pathlib, sys
+    from ovenbird.interrupts import listen
+    from ovenbird.run import spawn
+
+    listen()
+    print("ready", flush=True)
+    try:
+        while True:
+            with spawn(["sleep", "4711"]):
+                pass
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+
+
+def test_a_program_that_was_just_started_is_ended_too() -> None:
+    for delay in range(24):  # Each start takes about a millisecond: some of these meet its middle.
+        command = [sys.executable, "-c", textwrap.dedent(STARTING)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            threading.Event().wait(0.01 + delay / 7000)
+            process.send_signal(signal.SIGINT if delay % 2 else signal.SIGTERM)
+            assert process.communicate(timeout=30)[0] == "stopped\n"
+        left = [number for number in _of_session(process.pid) if number != process.pid]
+        for number in left:
+            os.kill(number, signal.SIGKILL)
+        assert left == []
+
+
+def _of_session(session: int) -> list[int]:
+    """The processes of a session that are running."""
+    found: list[int] = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_one_that_comes_meanwhile_waits() -> None:
+    code = """
+        import os, signal
+        from ovenbird.interrupts import held, listen
+
+        listen()
+        try:
+            with held(), held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                print("whole")
+            print("never")
+        except KeyboardInterrupt:
+            print("then")
+        with held():
+            print("open again")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["whole", "then", "open again", ""]
+
+
+def test_an_error_inside_is_what_comes_out() -> None:
+    with pytest.raises(ValueError, match="its own"), held():
+        raise ValueError("its own")
