@@ -16,6 +16,31 @@ from tests.tool import HELLO, OUTPUT, Project, Tool, one_at_a_time
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+# The files that take longest, in this order: begun late, one of them would keep a single processor busy at the end.
+LONGEST = (
+    "vm/test_apps.py",
+    "vm/test_power_cuts_uefi.py",
+    "vm/test_power_cuts_bios.py",
+    "vm/test_update.py",
+    "vm/pi/test_device.py",
+    "build/test_cross_emulated.py",
+    "vm/test_trial_boots.py",
+    "vm/test_device.py",
+    "vm/test_console.py",
+)
+KINDS = ("vm", "build", "browser", "interop")  # The rest is short, and fills what is left.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the order within a file stays."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    file = item.path.relative_to(Path(__file__).parent)
+    long = LONGEST.index(str(file)) if str(file) in LONGEST else len(LONGEST)
+    return long, KINDS.index(file.parts[0]) if file.parts[0] in KINDS else len(KINDS)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache() -> Path:
