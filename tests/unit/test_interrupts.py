@@ -59,10 +59,31 @@ def _of_session(session: int) -> list[int]:
     return found
 
 
+def test_the_tools_own_start_is_no_moment_for_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "ovenbird.toml").write_text("[image]\n")
+    for delay in range(12):  # The first of these meet Python's own start, the last ones the verb.
+        command: list[str | Path] = [Path(sys.executable).with_name("ovenbird"), "check", tmp_path]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            _until_listening(process.pid)
+            threading.Event().wait(delay / 40)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[1]
+        assert "Traceback" not in said
+        assert (process.returncode, said.split()[0]) in ((130, "Stopped."), (2, "error:"))
+
+
+def _until_listening(number: int) -> None:
+    """Wait until a process has taken the last of its signals, SIGTERM, into its own hands."""
+    while True:
+        caught = Path(f"/proc/{number}/status").read_text().partition("SigCgt:")[2].split()[0]
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            return
+
+
 def test_one_that_comes_meanwhile_waits() -> None:
     code = """
         import os, signal
-        from ovenbird.interrupts import held, listen
+        from ovenbird.interrupts import held, let_through, listen
 
         listen()
         try:
@@ -74,9 +95,17 @@ def test_one_that_comes_meanwhile_waits() -> None:
             print("then")
         with held():
             print("open again")
+        with held():
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                with let_through():
+                    print("never")
+            except KeyboardInterrupt:
+                print("let through")
+        print("once")
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["whole", "then", "open again", ""]
+    assert done.stdout.split("\n") == ["whole", "then", "open again", "let through", "once", ""]
 
 
 def test_an_error_inside_is_what_comes_out() -> None:

@@ -26,10 +26,10 @@ def listen() -> None:
 
     All three are the same to us: everything in a context manager is left properly.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # Else we are to outlive the terminal (nohup, a shell's &).
             signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
 
 
 @contextmanager
@@ -43,6 +43,21 @@ def held() -> Generator[None]:
         yield
     finally:
         _Gate.closed -= 1
+    _let_in()
+
+
+@contextmanager
+def let_through() -> Generator[None]:
+    """Within `held`, the opposite: one that waits is raised now, and one that comes at once."""
+    closed, _Gate.closed = _Gate.closed, 0
+    try:
+        _let_in()
+        yield
+    finally:
+        _Gate.closed = closed
+
+
+def _let_in() -> None:
     if _Gate.waiting and not _Gate.closed:
         _Gate.waiting = False
         raise KeyboardInterrupt

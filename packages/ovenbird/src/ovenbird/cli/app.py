@@ -11,7 +11,7 @@ import typer
 
 from ovenbird import __version__
 from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
-from ovenbird.interrupts import listen
+from ovenbird.interrupts import let_through
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
 VERBS = (
@@ -61,7 +61,8 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
     @wraps(verb)
     def run(*arguments: object, **options: object) -> None:
         try:
-            verb(*arguments, **options)
+            with let_through():
+                verb(*arguments, **options)
         except KeyboardInterrupt as stop:
             raise _Stopped from stop
 
@@ -70,7 +71,6 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run a command; every error that a user can meet ends as one clear message and an exit code."""
-    listen()
     try:
         program(sys.argv[1:])()
     except OvenbirdError as error:

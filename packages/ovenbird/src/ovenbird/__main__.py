@@ -1,0 +1,21 @@
+"""The start of `ovenbird`: Ctrl-C waits until a verb is there that can be left properly.
+
+What the tool is made of takes a moment to load, and an interruption of that moment would end in a traceback.
+"""
+
+from __future__ import annotations
+
+from ovenbird.interrupts import held, listen
+
+
+def main() -> None:
+    """Run the command that the program was started with."""
+    listen()
+    with held():
+        from ovenbird.cli import app
+
+        app.main()
+
+
+if __name__ == "__main__":
+    main()
