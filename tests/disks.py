@@ -1,8 +1,9 @@
-"""Disk images with their maps, as a build makes them, but of noise: nothing in them would boot."""
+"""Disk images with their maps, as a build makes them: nothing in them would boot."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from ovenbird.image.bmap import write_bmap
@@ -10,19 +11,26 @@ from ovenbird.image.disk import write_disk
 from ovenbird.image.fat import write_fat
 from ovenbird.image.grub import BiosCode
 from ovenbird.image.layout import MIB, plan
+from ovenbird_device.format import selector
 
 
-def make_disk(folder: Path, *, root: int, data: int = 64 * MIB) -> Path:
-    """Write `disk.img` and `disk.bmap` into a folder, with a root of `root` bytes of noise; returns the image."""
-    for name in ("select", "boot"):
-        write_fat(folder / name, {"file": b"content of " + name.encode()}, size=8 * MIB, label=name, epoch=1)
-    with (folder / "root").open("wb") as file:
-        file.write(b"hsqs")
-        for left in range(root - 4, 0, -MIB):
-            file.write(os.urandom(min(MIB, left)))
+def make_disk(folder: Path, *, root: int | Path, data: int = 64 * MIB) -> Path:
+    """Write `disk.img` and `disk.bmap` into a folder; returns the image. The root is a squashfs, or so many bytes of
+    noise.
+    """
+    blocks = dict.fromkeys(map(str, selector.COPIES), selector.encode(selector.State()))
+    for name, files in {"select": blocks, "boot": {"file": b"content of boot"}}.items():
+        write_fat(folder / name, files, size=8 * MIB, label=name, epoch=1)
+    if isinstance(root, Path):
+        root = shutil.copyfile(root, folder / "root").stat().st_size
+    else:
+        with (folder / "root").open("wb") as file:
+            file.write(b"hsqs")
+            for left in range(root - 4, 0, -MIB):
+                file.write(os.urandom(min(MIB, left)))
     made = write_disk(
         folder / "disk.img",
-        layout=plan(select=8 * MIB, boot=8 * MIB, root=root + 3 * MIB, data=data, digest="content"),
+        layout=plan(select=8 * MIB, boot=8 * MIB, root=-(-root // MIB) * MIB + 3 * MIB, data=data, digest="content"),
         select=folder / "select",
         bios=BiosCode(bytes(512), bytes(1024)),
         boot=folder / "boot",
