@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from ovenbird.interrupts import held
 STARTING = """
     import pathlib, sys
     from ovenbird.interrupts import listen
-    from ovenbird.run import spawn
+    from ovenbird.run import end_all, spawn
 
     listen()
     print("ready", flush=True)
@@ -27,6 +28,7 @@ STARTING = """
             with spawn(["sleep", "4711"]):
                 pass
     except KeyboardInterrupt:
+        end_all()  # As the tool itself does.
         print("stopped", flush=True)
 """
 
@@ -38,12 +40,47 @@ def test_a_program_that_was_just_started_is_ended_too() -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             threading.Event().wait(0.01 + delay / 7000)
-            process.send_signal(signal.SIGINT if delay % 2 else signal.SIGTERM)
-            assert process.communicate(timeout=30)[0] == "stopped\n"
-        left = [number for number in _of_session(process.pid) if number != process.pid]
+            assert _stopped(process, signal.SIGINT if delay % 2 else signal.SIGTERM) == "stopped\n"
+        left = _of_session(process.pid)
         for number in left:
             os.kill(number, signal.SIGKILL)
         assert left == []
+
+
+# Hands jobs to new pools until it is interrupted, then tells how many of their threads still run.
+POOLS = """
+    import threading
+    from ovenbird.interrupts import Pool, listen
+
+    listen()
+    print("ready", flush=True)
+    try:
+        while True:
+            with Pool(1) as pool:
+                pool.submit(threading.Event().wait, 0.001)
+    except KeyboardInterrupt:
+        print(threading.active_count(), flush=True)
+"""
+
+
+def test_a_thread_that_was_just_started_is_waited_for() -> None:
+    for delay in range(24):
+        command = [sys.executable, "-c", textwrap.dedent(POOLS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            threading.Event().wait(0.01 + delay / 7000)
+            assert _stopped(process, signal.SIGINT) == "1\n"
+
+
+def _stopped(process: subprocess.Popen[str], number: signal.Signals) -> str:
+    """Interrupt a process, and again where Python loses it: as it does where one meets the end of an object's life."""
+    for _ in range(10):
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=3)[0]
+    process.kill()
+    raise AssertionError("it does not stop")
 
 
 def _of_session(session: int) -> list[int]:

@@ -13,8 +13,12 @@ def main() -> None:
     listen()
     with held():
         from ovenbird.cli import app
+        from ovenbird.run import end_all
 
-        app.main()
+        try:
+            app.main()
+        finally:
+            end_all()  # None is left, but where an interruption met the very step that was to end it.
 
 
 if __name__ == "__main__":

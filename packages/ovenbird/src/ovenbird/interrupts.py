@@ -1,17 +1,22 @@
 """Ctrl-C and its like: how they reach the tool, and how they are held back for a moment.
 
-Python lets an interruption come between any two steps of the main thread, also between the start of a program and the
-note that it runs: then nobody would end it. What must not be torn apart is done in `held`. The signal itself is not
-blocked, as programs that are started meanwhile would inherit that.
+Python lets an interruption come between any two steps of the main thread, also between the start of a program or a
+thread and the note that it runs: then nobody would end it. What must not be torn apart is done in `held`. The signal
+itself is not blocked, as programs that are started meanwhile would inherit that.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+_Words = ParamSpec("_Words")
+_Value = TypeVar("_Value")
 
 
 class _Gate:
@@ -55,6 +60,42 @@ def let_through() -> Generator[None]:
         yield
     finally:
         _Gate.closed = closed
+
+
+class Pool(ThreadPoolExecutor):
+    """A pool of threads that are all waited for at its end, also where that is an interruption.
+
+    The standard library's does not know of a thread that it was interrupted in starting. And Python takes a thread for
+    ended when the wait for its end is interrupted: so it is the jobs that are waited for, and then the threads are
+    about to end.
+    """
+
+    def __init__(self, threads: int, name: str = "") -> None:
+        super().__init__(threads, name)
+        self._begun: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[_Words, _Value], /, *args: _Words.args, **kwargs: _Words.kwargs) -> Future[_Value]:
+        with held():
+            job = super().submit(fn, *args, **kwargs)
+            self._begun.add(job)
+            job.add_done_callback(self._begun.discard)
+        return job
+
+    def end(self) -> None:
+        """Wait for the jobs that are being done; those that nobody has begun are not done any more."""
+        with held():
+            self.shutdown(cancel_futures=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                wait(tuple(self._begun))
+            self.end()
+        except KeyboardInterrupt:
+            self.end()
+            raise
 
 
 def _let_in() -> None:

@@ -151,11 +151,12 @@ def _started(
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    _end_group(process)
-    _live.discard(process)
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+    with held():
+        _end_group(process)
+        _live.discard(process)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 _live: set[subprocess.Popen[bytes]] = set()

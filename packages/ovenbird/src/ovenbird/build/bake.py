@@ -8,7 +8,6 @@ How each kind of step is made is told by `tree_steps` and `image_steps`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ovenbird.build.kernel import KernelFiles
 from ovenbird.build.plan import Plan, Step
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.build.tree_steps import IMAGE_KINDS
+from ovenbird.interrupts import Pool
 from ovenbird.progress import Progress
 from ovenbird.progress import Step as Shown
 
@@ -39,7 +39,7 @@ class Baker:
     progress: Progress
     records: dict[str, StepRecord] = field(default_factory=dict[str, StepRecord])
     made: list[str] = field(default_factory=list[str])
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "kernel"))
+    pool: Pool = field(default_factory=lambda: Pool(1, "kernel"))
 
     def bake(self, *names: str) -> None:
         """Make these steps and all that they need; kept ones ask for nothing."""
@@ -49,10 +49,10 @@ class Baker:
                     self.need(name)
             except BaseException:
                 with programs.nothing_new():  # What runs beside must not go on for nothing.
-                    self.pool.shutdown(wait=True, cancel_futures=True)
+                    self.pool.end()
                 raise
             finally:
-                self.pool.shutdown(wait=True, cancel_futures=True)
+                self.pool.end()
 
     def folder(self, name: str) -> Path:
         """Where a step's files are."""

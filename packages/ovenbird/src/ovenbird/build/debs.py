@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -19,6 +18,7 @@ import msgspec
 
 from ovenbird.base.apt import Package
 from ovenbird.errors import BuildError
+from ovenbird.interrupts import Pool
 from ovenbird.run import CommandError, run, spawn
 
 ENTRIES, CONTROL, FILES = "entries", "control", "files"
@@ -54,7 +54,7 @@ def unpack(
     Raises BuildError for a file that is no package.
     """
     total, done = sum(package.size for package in packages), 0
-    with ThreadPoolExecutor(os.cpu_count() or 1, "unpack") as pool:
+    with Pool(os.cpu_count() or 1, "unpack") as pool:
         largest_first = sorted(packages, key=lambda package: -package.size)
         jobs = [
             (package, pool.submit(_unpack, archives / package.file_name, out / package.name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ovenbird.boards.board import Selector
@@ -13,6 +12,7 @@ from ovenbird.build.store import Making, StepRecord
 from ovenbird.files import sha256_of
 from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, raspberry, rescue, root
 from ovenbird.image.packages import installed_packages, largest_packages, write_packages
+from ovenbird.interrupts import Pool
 from ovenbird.progress import Step as Shown
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _disk(baker: Baker, step: Step) -> StepRecord:
                 epoch=epoch,
                 rescue=baker.folder("rescue") / "rescue.vfat" if sizes.rescue is not None else None,
             )
-        with ThreadPoolExecutor(1) as beside:
+        with Pool(1) as beside:
             mapping = beside.submit(bmap.write_bmap, making.folder / "disk.bmap", map_)
             making.note_digest("disk.img")
             mapping.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ovenbird.base.sources import source_lines
 from ovenbird.boards import Architecture
 from ovenbird.build.cross.crossing import Crossing
 from ovenbird.build.inputs import Tools, text_digest
+from ovenbird.interrupts import Pool
 from ovenbird.recipe.model import Base
 
 
@@ -50,7 +50,7 @@ def find_packages(
         packages = index.resolve(wanted)
         return Packages(wanted, index, packages, index, packages)
     native = Index.at(cache, sources, way.host.debian, keyrings)
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1) as pool:
         of_host = pool.submit(native.refresh, force=refresh, on_line=on_refresh)
         fetched = index.refresh(force=refresh, on_line=on_refresh)
         if fetched != of_host.result():

@@ -18,7 +18,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from pathlib import Path
 from ovenbird.deliver.flash.source import Piece, Source, runs
 from ovenbird.errors import CardError, HostError, ImageError, UsageError
 from ovenbird.image.disk import BLOCK
+from ovenbird.interrupts import Pool
 from ovenbird.progress import Progress, Step
 from ovenbird.units import size_text
 
@@ -192,7 +193,7 @@ def _write(source: Source, number: int, digests: _Digests, meter: _Meter, *, new
     first = None if new_file else mmap.mmap(-1, BLOCK)
     writing: deque[tuple[Future[None], int]] = deque()
     read = 0
-    with _Files() as files, ThreadPoolExecutor(AHEAD, "writer") as writers:
+    with _Files() as files, Pool(AHEAD, "writer") as writers:
         try:
             for turn, chunk in enumerate(_chunks(source, files)):
                 if len(writing) == AHEAD:
@@ -283,7 +284,7 @@ def _check(source: Source, number: int, digests: Mapping[Piece, str], meter: _Me
     """Read everything back and compare. Raises CardError that says where the first wrong byte is."""
     buffers = (mmap.mmap(-1, CHUNK), mmap.mmap(-1, CHUNK))
     steps = [(piece, place) for piece in source.pieces for place in range(piece.offset, piece.end, CHUNK)]
-    with ThreadPoolExecutor(1, "reader") as reader:
+    with Pool(1, "reader") as reader:
         digest = hashlib.sha256()
 
         def ahead(turn: int) -> Future[memoryview]:
