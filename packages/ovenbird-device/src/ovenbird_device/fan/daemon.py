@@ -1,8 +1,8 @@
 """The daemon: reads the sensors, asks the law, drives the output, tells the page. One turn each interval.
 
 Whatever goes wrong ends at full speed: a temperature that cannot be read, settings that cannot be used, and the
-daemon's own end, by any signal: an orderly one by `end`, any other by the unit's ExecStopPost (`full`). It never ends by
-itself because of what it does not find: a driver may be loaded later, and whoever reads the page is told.
+daemon's own end, by any signal: an orderly one by `end`, any other by the unit's ExecStopPost (`full`). It never ends
+by itself because of what it does not find: a driver may be loaded later, and whoever reads the page is told.
 """
 
 from __future__ import annotations

@@ -42,7 +42,10 @@ class Choice(StrEnum):
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used: one line for people, with file and line."""
+    """Settings that cannot be used: one line for people, with file and line, whatever the file held."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(one if one.isprintable() else "?" for one in text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ _PATIENCE = 20.0
 """Seconds beside the interval after which a silent daemon is called so."""
 
 FanState = Literal["regulating", "reported", "testing", "failsafe", "stopped", "silent"]
+STATES: tuple[FanState, ...] = get_args(FanState)
 
 
 class FanSensor(msgspec.Struct, frozen=True, kw_only=True):
