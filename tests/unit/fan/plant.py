@@ -1,6 +1,6 @@
 """A machine with a fan, simulated: heat that comes in, heat that leaves faster when the fan turns.
 
-A body of one heat capacity: C dT/dt = P - (still + moved * speed) * (T - ambient). Sampled by the law as the daemon does.
+A body of one heat capacity: C dT/dt = P - (still + moved * speed) * (T - ambient), sampled as the daemon does.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def laws(draw: st.DrawFn, *, cold_start: bool = False, hot_end: bool = False) ->
     )
 
 
-def targets(law: Law, readings: list[float | None], interval: float = 2.0) -> list[int]:
+def targets(law: Law, readings: Sequence[float | None], interval: float = 2.0) -> list[int]:
     memory, found = Memory(), list[int]()
     for number, reading in enumerate(readings):
         memory, _ = decide(law, memory, reading, interval if number else 0.0)
@@ -143,7 +144,7 @@ def machines(draw: st.DrawFn) -> Plant:
 def test_a_machine_that_full_speed_can_cool_does_not_overheat(
     plant: Plant, law: Law, loads: list[float], interval: float
 ) -> None:
-    """From the temperature of full speed on it cannot become hotter than within one interval, whatever the load does."""
+    """It is never hotter than where full speed begins, and what one interval adds to that, whatever the load does."""
     limit = law.points[-1].celsius
     most = (limit - plant.ambient) * (plant.still + plant.moved)  # W: with these, full speed holds the limit
     lived = live(plant, law, lambda now: most * loads[int(now / 60) % len(loads)], 360, interval=interval)

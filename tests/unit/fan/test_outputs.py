@@ -149,7 +149,7 @@ def test_the_order_is_that_of_who_needs_us_least(system: System) -> None:
 
 def test_nothing_is_a_gpio_chip_that_is_none(system: System) -> None:
     (system.folder / "dev/gpiochip0").write_text("a file")
-    with pytest.raises(OutputError, match="^there is no GPIO chip$"):
+    with pytest.raises(OutputError, match=r"^there is no GPIO chip$"):
         line.find("18", system.folder / "dev")
 
 
