@@ -67,9 +67,7 @@ def _note(facts: FanFacts) -> str:
     turns = f" It makes {facts.rpm} turns a minute." if facts.rpm is not None else ""
     match facts.state:
         case "regulating":
-            level = "" if facts.level is None else f" for {_heat(facts.level)}"
-            standing = "Stands still" if facts.speed == 0 else "Runs"
-            return f"{standing}{level}.{turns}"
+            return f"By its curve{'' if facts.level is None else f', at {_heat(facts.level)}'}.{turns}"
         case "reported":
             return f"{_KINDS[facts.kind].capitalize()} sees to it.{turns}"
         case "testing":
