@@ -25,8 +25,8 @@ _VALUES = struct.Struct("=QQ")  # gpio_v2_line_values: bits, mask
 _ATTRIBUTE = struct.Struct("=IIQQ")  # gpio_v2_line_config_attribute: id, padding, values, mask
 _CONFIG = struct.Struct("=QI20s240s")  # gpio_v2_line_config: flags, num_attrs, padding, attrs[10]
 _REQUEST = struct.Struct("=256s32s272sII20si")  # gpio_v2_line_request: offsets[64], consumer, config, num_lines, …, fd
-_USED, _ACTIVE_LOW, _OUTPUT = 1 << 0, 1 << 1, 1 << 3
-_OUTPUT_VALUES = 2  # GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES
+USED, ACTIVE_LOW, OUTPUT = 1 << 0, 1 << 1, 1 << 3
+OUTPUT_VALUES = 2  # GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES
 _READ, _BOTH = 2, 3
 
 
@@ -35,12 +35,12 @@ def _request(direction: int, number: int, size: int) -> int:
     return direction << 30 | size << 16 | 0xB4 << 8 | number
 
 
-_GET_INFO = _request(_READ, 0x01, _INFO.size)
-_GET_LINE_INFO = _request(_BOTH, 0x05, _LINE_INFO.size)
-_GET_LINE = _request(_BOTH, 0x07, _REQUEST.size)
-_SET_CONFIG = _request(_BOTH, 0x0D, _CONFIG.size)
-_GET_VALUES = _request(_BOTH, 0x0E, _VALUES.size)
-_SET_VALUES = _request(_BOTH, 0x0F, _VALUES.size)
+GET_INFO = _request(_READ, 0x01, _INFO.size)
+GET_LINE_INFO = _request(_BOTH, 0x05, _LINE_INFO.size)
+GET_LINE = _request(_BOTH, 0x07, _REQUEST.size)
+SET_CONFIG = _request(_BOTH, 0x0D, _CONFIG.size)
+GET_VALUES = _request(_BOTH, 0x0E, _VALUES.size)
+SET_VALUES = _request(_BOTH, 0x0F, _VALUES.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ class Line:
 
     def set(self, on: bool) -> None:
         """Switch it. Raises OSError."""
-        fcntl.ioctl(self.descriptor, _SET_VALUES, _VALUES.pack(int(on), 1))
+        fcntl.ioctl(self.descriptor, SET_VALUES, _VALUES.pack(int(on), 1))
 
     def get(self) -> bool:
         """Whether it is on. Raises OSError."""
-        return bool(_VALUES.unpack(fcntl.ioctl(self.descriptor, _GET_VALUES, _VALUES.pack(0, 1)))[0] & 1)
+        return bool(_VALUES.unpack(fcntl.ioctl(self.descriptor, GET_VALUES, _VALUES.pack(0, 1)))[0] & 1)
 
     def close(self) -> None:
         """Let go of it."""
@@ -103,7 +103,7 @@ def chips(devices: Path = Path("/dev")) -> Iterator[Chip]:
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                _, label, lines = _INFO.unpack(fcntl.ioctl(descriptor, _GET_INFO, bytes(_INFO.size)))
+                _, label, lines = _INFO.unpack(fcntl.ioctl(descriptor, GET_INFO, bytes(_INFO.size)))
             finally:
                 os.close(descriptor)
             yield Chip(path, _text(label), lines)
@@ -140,13 +140,9 @@ def find(wanted: str, devices: Path = Path("/dev")) -> Place:
 
 def take(place: Place, *, on: bool, inverted: bool) -> Line:
     """Make the line ours, as an output that is switched on or off. Raises OutputError if it is somebody else's."""
-    attribute = _ATTRIBUTE.pack(_OUTPUT_VALUES, 0, int(on), 1)
-    config = _CONFIG.pack(_flags(inverted), 1, b"", attribute)
-    offsets = struct.pack("=I", place.offset)
-    asked = _REQUEST.pack(offsets, CONSUMER.encode(), config, 1, 0, b"", 0)
     descriptor = os.open(place.chip.path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        answer = fcntl.ioctl(descriptor, _GET_LINE, asked)
+        answer = fcntl.ioctl(descriptor, GET_LINE, asking(place.offset, on=on, inverted=inverted))
     except OSError as error:
         owner = _owner(descriptor, place.offset)
         raise OutputError(
@@ -161,17 +157,20 @@ def take(place: Place, *, on: bool, inverted: bool) -> Line:
 
 def adopt(descriptor: int, place: Place, *, on: bool, inverted: bool) -> Line:
     """A line that was ours already and kept open by systemd, as it is to be now. Raises OSError if it is none."""
-    fcntl.ioctl(
-        descriptor,
-        _SET_CONFIG,
-        _CONFIG.pack(_flags(inverted), 1, b"", _ATTRIBUTE.pack(_OUTPUT_VALUES, 0, int(on), 1)),
-    )
+    fcntl.ioctl(descriptor, SET_CONFIG, _config(on=on, inverted=inverted))
     os.set_inheritable(descriptor, False)
     return Line(descriptor, place)
 
 
-def _flags(inverted: bool) -> int:
-    return _OUTPUT | (_ACTIVE_LOW if inverted else 0)
+def asking(offset: int, *, on: bool, inverted: bool) -> bytes:
+    """The request for a line (struct gpio_v2_line_request)."""
+    offsets = struct.pack("=I", offset)
+    return _REQUEST.pack(offsets, CONSUMER.encode(), _config(on=on, inverted=inverted), 1, 0, b"", 0)
+
+
+def _config(*, on: bool, inverted: bool) -> bytes:
+    flags = OUTPUT | (ACTIVE_LOW if inverted else 0)
+    return _CONFIG.pack(flags, 1, b"", _ATTRIBUTE.pack(OUTPUT_VALUES, 0, int(on), 1))
 
 
 def _names(chip: Chip) -> Iterator[str]:
@@ -187,14 +186,14 @@ def _owner(descriptor: int, offset: int) -> str:
     """Who has the line; empty if nobody."""
     with suppress(OSError):
         _, consumer, flags = _line_info(descriptor, offset)
-        return (_text(consumer) or "the kernel") if flags & _USED else ""
+        return (_text(consumer) or "the kernel") if flags & USED else ""
     return ""
 
 
 def _line_info(descriptor: int, offset: int) -> tuple[bytes, bytes, int]:
     """Name, consumer, flags. Raises OSError."""
     asked = _LINE_INFO.pack(b"", b"", offset, 0, 0, b"", b"")
-    name, consumer, _, _, flags, _, _ = _LINE_INFO.unpack(fcntl.ioctl(descriptor, _GET_LINE_INFO, asked))
+    name, consumer, _, _, flags, _, _ = _LINE_INFO.unpack(fcntl.ioctl(descriptor, GET_LINE_INFO, asked))
     return name, consumer, flags
 
 
