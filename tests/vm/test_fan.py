@@ -35,6 +35,16 @@ def device(tool: Tool, key: Path, tmp_path_factory: pytest.TempPathFactory) -> G
         yield running
 
 
+def test_a_curve_that_falls_stops_the_build_in_one_line(tool: Tool, tmp_path: Path, device: Guest) -> None:
+    """After the device's own image, so that all but one stage is in the store."""
+    stages = '[build]\nstages = [{ use = "fan", curve = ["45:50", "60:30"] }]\n'
+    (tmp_path / "ovenbird.toml").write_text(f'include = ["{RECIPES}/fan/ovenbird.toml"]\n{stages}')
+    done = tool.run("build", tmp_path, "--out", tmp_path / "out")
+    assert done.code != 0
+    assert 'fan: `curve`: "60:30" is hotter than "45:50", so it cannot be slower' in done.err
+    assert "Traceback" not in done.err
+
+
 def register(device: Guest, place: str) -> int:
     """One register of a chip."""
     return int(device.run(f"i2cget -y $(cat /run/fan-bus) {place}"), 16)

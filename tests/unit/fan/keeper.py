@@ -60,8 +60,8 @@ def systemd(folder: Path) -> None:
     (units / "default.target").symlink_to("basic.target")
     ourselves = f"{sys.executable} {Path(__file__).resolve()}"
     (units / "keeper.service").write_text(
-        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nNotifyAccess=exec\nFileDescriptorStoreMax=4\n"
-        f"Restart=always\nRestartSec=0\nExecStart={ourselves} daemon {folder}\nExecStopPost={ourselves} after {folder}\n"
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nNotifyAccess=exec\nFileDescriptorStoreMax=4\nRestart=always\n"
+        f"RestartSec=0\nExecStart={ourselves} daemon {folder}\nExecStopPost={ourselves} after {folder}\n"
     )
     os.environ |= {"XDG_RUNTIME_DIR": str(RUN), "HOME": str(RUN), "SYSTEMD_UNIT_PATH": str(units)}
     os.environ.pop("DBUS_SESSION_BUS_ADDRESS", None)

@@ -18,7 +18,6 @@ from pathlib import Path
 from .output import OutputError
 
 CONSUMER = "ovenbird-fan"
-_NAME = 32
 _INFO = struct.Struct("=32s32sI")  # gpiochip_info: name, label, lines
 _LINE_INFO = struct.Struct("=32s32sIIQ160s16s")  # gpio_v2_line_info: name, consumer, offset, num_attrs, flags, …
 _VALUES = struct.Struct("=QQ")  # gpio_v2_line_values: bits, mask
