@@ -1,4 +1,4 @@
-"""Lines without a machine that has any: requests are those of the kernel's header, and systemd keeps what it is given."""
+"""Lines without a machine that has any: requests are those of the kernel's header, systemd keeps what it is given."""
 
 from __future__ import annotations
 

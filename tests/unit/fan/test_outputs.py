@@ -20,9 +20,6 @@ def governed(system: System, **zone: str) -> None:
     """A Raspberry Pi 5's fan: four steps, each with its trip point."""
     system.chip(2, "pwmfan", pwm1="75", pwm1_enable="1", fan1_input="2900")
     device = system.write("class/thermal/cooling_device0", type="pwm-fan", cur_state="1", max_state="4")
-    (device / "device").mkdir(exist_ok=True)
-    if not (device / "device/hwmon").exists():
-        (device / "device/hwmon").symlink_to(system.sys / "class/hwmon")
     trips = {f"trip_point_{number}_temp": str(heat) for number, heat in enumerate((110000, 50000, 60000, 67500, 75000))}
     bound = {f"cdev{number}_trip_point": str(number + 1) for number in range(4)}
     place = system.zone(0, "cpu-thermal", 51, **{"mode": "enabled", "policy": "step_wise", **trips, **bound, **zone})

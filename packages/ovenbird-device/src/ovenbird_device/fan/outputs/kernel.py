@@ -21,9 +21,9 @@ class Governed:
     kind = "kernel"
     controlled = False
 
-    def __init__(self, zone: Path, device: Path, trips: tuple[int, ...]) -> None:
+    def __init__(self, zone: Path, device: Path, trips: tuple[int, ...], system: Path) -> None:
         """`device` is a cooling device, bound to these trip points of the zone."""
-        self._zone, self._device = zone, device
+        self._zone, self._device, self._system = zone, device, system
         self._trips = trips
 
     @property
@@ -55,9 +55,12 @@ class Governed:
         return _share(now, most) if most and now is not None else None
 
     def rpm(self) -> int | None:
-        """What the fan's driver counts, if it is one that counts."""
-        for file in sorted(self._device.glob("device/hwmon/hwmon*/fan*_input")):
-            if (turns := _count(file)) is not None:
+        """What the fan's driver counts, if it is one that counts. No link leads there: the driver's hwmon chip has a name
+        that is much the same ("pwm-fan" and "pwmfan", "Fan" and "acpi_fan").
+        """
+        ours = _plain(hardware.text(self._device / "type"))
+        for file in sorted(self._system.glob("class/hwmon/hwmon*/fan*_input")):
+            if _plain(hardware.text(file.parent / "name")).endswith(ours) and (turns := _count(file)) is not None:
                 return turns
         return None
 
@@ -80,13 +83,17 @@ def find(system: Path = Path("/sys")) -> Governed | None:
             trip = _count(zone / f"{link.name}_trip_point")
             bound.setdefault(link.resolve(), []).extend([] if trip is None else [trip])
         for device, trips in bound.items():
-            return Governed(zone, device, tuple(trips))
+            return Governed(zone, device, tuple(trips), system)
     return None
 
 
 def _count(file: Path) -> int | None:
     text = hardware.text(file)
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _share(state: int, most: int) -> int:
