@@ -55,8 +55,8 @@ class Governed:
         return _share(now, most) if most and now is not None else None
 
     def rpm(self) -> int | None:
-        """What the fan's driver counts, if it is one that counts. No link leads there: the driver's hwmon chip has a name
-        that is much the same ("pwm-fan" and "pwmfan", "Fan" and "acpi_fan").
+        """What the fan's driver counts, if it is one that counts. No link leads there, but the driver's hwmon chip has
+        much the same name ("pwm-fan" and "pwmfan", "Fan" and "acpi_fan").
         """
         ours = _plain(hardware.text(self._device / "type"))
         for file in sorted(self._system.glob("class/hwmon/hwmon*/fan*_input")):
