@@ -282,3 +282,11 @@ def test_the_test_needs_a_daemon_that_is_well(fan: Running) -> None:
     fan.start()
     done = fan.run("--test")
     assert (done.returncode, done.stderr) == (1, "ovenbird-fan: nothing to test: lm75 cannot be read\n")
+
+
+def test_it_loads_little() -> None:
+    code = "import ovenbird_device.fan.__main__, sys; print(*(n for n, m in sys.modules.items() if m is not None))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    found = set(done.stdout.split())
+    assert "msgspec" in found
+    assert found.isdisjoint({"asyncio", "inspect", "typing_extensions", "ssl", "subprocess", "ctypes"})

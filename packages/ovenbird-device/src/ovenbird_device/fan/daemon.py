@@ -14,10 +14,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msgspec import structs
+import msgspec
 
 from ..notify import notify
 from . import state
@@ -34,13 +33,12 @@ TEST_SECONDS = 4.0
 LOCK = "lock"
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where all is; tests have others."""
 
     settings: Path = PATH
     folder: Path = Path("/run") / state.FOLDER
-    kernel: choose.Places = field(default_factory=choose.Places)
+    kernel: choose.Places = msgspec.field(default_factory=choose.Places)
 
 
 class Daemon:
@@ -124,7 +122,7 @@ class Daemon:
             self._tests = []  # it is too hot for that
         testing = self._tests.pop(0) if self._tests else None
         if testing == 0:
-            self._memory = replace(self._memory, target=0)  # the fan stands still now, so it needs a kick to go on
+            self._memory = self._memory._replace(target=0)  # the fan stands still now, so it needs a kick to go on
         speed = decision.speed if testing is None else testing
         driven = self._drive(speed if self._usable else FULL)
         reported = self._output is not None and not self._output.controlled
@@ -232,7 +230,9 @@ def _stopped(folder: Path) -> None:
     if facts is not None and facts.state != "stopped":
         controlled = facts.kind not in ("kernel", "chip")
         with suppress(OSError):
-            state.publish(folder, structs.replace(facts, state="stopped", speed=FULL if controlled else None, rpm=None))
+            state.publish(
+                folder, msgspec.structs.replace(facts, state="stopped", speed=FULL if controlled else None, rpm=None)
+            )
 
 
 def _lock(folder: Path) -> int | None:

@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FULL = 100
 """Percent."""
 UNREADABLE = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A speed in percent from a temperature on."""
 
     celsius: float
     percent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Law:
+class Law(NamedTuple):
     """What somebody set. `points` rise, in temperature strictly; between them lies a line, or with `steps` nothing."""
 
     points: tuple[Point, ...]
@@ -61,8 +59,7 @@ class Law:
         return max(self.minimum, math.ceil(asked - 1e-9), 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What the law knows of before. A new one is that of a fan that runs at full speed."""
 
     readings: tuple[tuple[float, float], ...] = ()
@@ -74,8 +71,7 @@ class Memory:
     """Seconds that are left of the kick."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is to be done."""
 
     speed: int

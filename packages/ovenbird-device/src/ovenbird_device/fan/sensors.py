@@ -7,9 +7,10 @@ goes by itself (that of a radio which is switched off) is therefore not among th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+import msgspec
 
 from ..facts import hardware, parse
 
@@ -17,8 +18,7 @@ PROCESSOR = ("cpu*thermal*", "cpu*-thermal", "soc*thermal*", "x86_pkg_temp", "co
 """Names of sensors inside of processors. They come first, as nothing on a board is hotter or hides less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sensor:
+class Sensor(msgspec.Struct, frozen=True):
     """One file with a temperature."""
 
     name: str
@@ -29,8 +29,7 @@ class Sensor:
         return parse.millidegrees(hardware.text(self.file))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What the sensors said: by name, hottest of each name, None where one could not be read."""
 
     each: tuple[tuple[str, float | None], ...]

@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from .law import Law, Point
 
@@ -48,8 +46,7 @@ class SettingsError(Exception):
         super().__init__("".join(one if one.isprintable() else "?" for one in text))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All of them. `[]` and `""` leave the choice to the daemon."""
 
     mode: Mode = Mode.CURVE
@@ -127,6 +124,8 @@ def parse(text: str, name: str) -> Settings:
 
 
 def _nearest(key: str) -> str:
+    from difflib import get_close_matches  # only here: most settings are right
+
     close = get_close_matches(key, _READERS, 1)
     return f"; did you mean `{close[0]}`?" if close else f"; the settings are {', '.join(_READERS)}"
 
@@ -271,7 +270,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "inverted": _boolean("inverted"),
     "frequency": _whole("frequency", "Hz", 0, 100_000),
 }
-KEYS = tuple(one.name for one in fields(Settings))
+KEYS = Settings._fields
 assert set(KEYS) == set(_READERS)
 
 

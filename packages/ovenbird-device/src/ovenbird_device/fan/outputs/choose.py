@@ -9,24 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ..settings import Choice, Settings
 from . import gpio, hwmon, keeping, kernel, line, pwm
 from .output import Output, OutputError
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """Where the kernel shows its things; tests have others."""
 
     system: Path = Path("/sys")
     devices: Path = Path("/dev")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """An output that can be had."""
 
     kind: str

@@ -12,8 +12,9 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from .output import OutputError
 
@@ -42,8 +43,7 @@ GET_VALUES = _request(_BOTH, 0x0E, _VALUES.size)
 SET_VALUES = _request(_BOTH, 0x0F, _VALUES.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(msgspec.Struct, frozen=True):
     """A GPIO chip."""
 
     path: Path
@@ -56,8 +56,7 @@ class Chip:
         return self.path.name
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One line of a chip."""
 
     chip: Chip

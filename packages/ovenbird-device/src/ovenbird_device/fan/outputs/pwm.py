@@ -6,8 +6,9 @@ The channel is exported and stays so: to take it back would switch it off.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ...facts import hardware
 from ..law import Point
@@ -18,8 +19,7 @@ FREQUENCY = 25_000
 _SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(msgspec.Struct, frozen=True):
     """One that is there."""
 
     chip: Path
