@@ -46,13 +46,13 @@ def test_a_curve_that_falls_stops_the_build_in_one_line(tool: Tool, tmp_path: Pa
 
 
 def register(device: Guest, place: str) -> int:
-    """One register of a chip."""
-    return int(device.run(f"i2cget -y $(cat /run/fan-bus) {place}"), 16)
+    """One register of a chip, whose driver has it."""
+    return int(device.run(f"i2cget -f -y $(cat /run/fan-bus) {place}"), 16)
 
 
 def heat(device: Guest, celsius: int, then: str = "") -> str:
     """Set the thermometer (LM75, register 0, the high byte first)."""
-    return device.run(f"i2cset -y $(cat /run/fan-bus) 0x48 0 0x00{celsius:02x} w\n{then}")
+    return device.run(f"i2cset -f -y $(cat /run/fan-bus) 0x48 0 0x00{celsius:02x} w\n{then}")
 
 
 def until(device: Guest, place: str, wanted: int) -> None:
@@ -96,7 +96,7 @@ def test_it_starts_with_a_kick_and_follows_the_temperature(device: Guest) -> Non
     follow = f"""
         last=; end=$(($(date +%s) + 120))
         while [ "$last" != 0x8c ] && [ $(date +%s) -lt $end ]; do
-            now=$(i2cget -y $(cat /run/fan-bus) {DUTY})
+            now=$(i2cget -f -y $(cat /run/fan-bus) {DUTY})
             [ "$now" = "$last" ] || echo "$now"
             last=$now
         done"""
@@ -192,7 +192,7 @@ def test_a_gpio_line_is_switched_and_pulsed(device: Guest) -> None:
     wait(lambda: line(device) or None, PATIENCE)
     put(device, SETTINGS + 'output = "gpio"\ngpio = "1"\nfrequency = 20\n')
     wait(lambda: device.overview()["fan"]["speed"] == 70 or None, PATIENCE)
-    seen = device.run(f"for n in $(seq 60); do i2cget -y $(cat /run/fan-bus) {LINES}; done")
+    seen = device.run(f"for n in $(seq 60); do i2cget -f -y $(cat /run/fan-bus) {LINES}; done")
     assert len(set(seen.split())) == 2
 
 
