@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         image=options.image,
         boot_note=runtime / "ovenbird/boot",
         ready_stamp=runtime / "ovenbird-agent/ready",
+        fan=runtime / "ovenbird-fan",
         data=options.data,
         processes=options.processes,
         system=options.system,

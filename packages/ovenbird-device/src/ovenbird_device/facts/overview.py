@@ -11,6 +11,7 @@ from typing import cast
 
 import msgspec
 
+from ..fan import state as fan
 from . import addresses, boot, hardware, parse
 
 
@@ -81,6 +82,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int
     memory: MemoryFacts
     temperatures: list[TemperatureFacts]
+    fan: fan.FanFacts | None
+    """Null on a device without a fan's controller."""
     data: DataFacts
     addresses: list[AddressFacts]
     boot: BootFacts
@@ -92,6 +95,7 @@ class Places(msgspec.Struct, frozen=True):
     image: Path = Path("/usr/lib/ovenbird/image.json")
     boot_note: Path = Path("/run/ovenbird/boot")
     ready_stamp: Path = Path("/run/ovenbird-agent/ready")
+    fan: Path = Path("/run") / fan.FOLDER
     data: Path = Path("/data")
     processes: Path = Path("/proc")
     system: Path = Path("/sys")
@@ -186,6 +190,7 @@ class Reader:
             temperatures=[
                 TemperatureFacts(name=one.name, celsius=one.celsius) for one in hardware.temperatures(places.system)
             ],
+            fan=fan.read(places.fan),
             data=self.data(),
             addresses=[
                 AddressFacts(interface=one.interface, address=one.address, prefix=one.prefix, link_local=one.link_local)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ..facts.overview import Overview
+from ..fan.state import STATES as FAN_STATES
+from ..fan.state import FanFacts
 from ..history.counters import Counters, Traffic
 from ..services.unit import Service
 from ..update.record import Last
@@ -36,6 +38,8 @@ def render(facts: Facts) -> str:
     out = Exposition()
     _machine(out, facts.about, facts.counted)
     _ovenbird(out, facts)
+    if facts.about.fan is not None:
+        _fan(out, facts.about.fan)
     _apps(out, facts.apps)
     return out.text()
 
@@ -94,6 +98,20 @@ def _ovenbird(out: Exposition, facts: Facts) -> None:
         ]
         out.add("ovenbird_update_last", "gauge", "How the last update went.", results)
         out.one("ovenbird_update_last_seconds", "gauge", "When the last update ended.", last.ended)
+
+
+def _fan(out: Exposition, fan: FanFacts) -> None:
+    states = [({"state": state}, int(fan.state == state)) for state in FAN_STATES]
+    out.add("ovenbird_fan_state", "gauge", "Who controls the fan; failsafe and silent want somebody to look.", states)
+    driven = {"kind": fan.kind, "output": fan.output}
+    speed = None if fan.speed is None else fan.speed / 100
+    out.add("ovenbird_fan_speed_ratio", "gauge", "The fan's speed, of the fastest.", [(driven, speed)])
+    out.add("ovenbird_fan_rpm", "gauge", "Turns a minute, where something counts them.", [(driven, fan.rpm)])
+    out.one("ovenbird_fan_level_celsius", "gauge", "The temperature that the speed belongs to.", fan.level)
+    heat = [({"sensor": one.name}, one.celsius) for one in fan.sensors]
+    out.add(
+        "ovenbird_fan_sensor_celsius", "gauge", "The temperatures that count; none for one that is unreadable.", heat
+    )
 
 
 def _apps(out: Exposition, apps: Sequence[Service]) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ..facts.overview import Overview
 from ..slots.status import Status
-from . import view
+from . import fan, view
 from .assets import Assets
 from .charts import ChartsView
 from .negotiate import packed
@@ -57,6 +57,7 @@ class Pages:
             meters=view.meters(overview),
             strata=view.strata(overview),
             headline=view.headline(overview),
+            fan=fan.view(overview.fan),
             charts=charts,
         )
 
