@@ -60,7 +60,7 @@ class Cluster:
 
     def ssh(self, node: str, script: str) -> str:
         """Run a script on a node as its user, which must succeed."""
-        words = [*SSH, "-i", self.key, "-l", "cluster", NODES[node], script]
+        words = [*SSH, "-i", str(self.key), "-l", "cluster", NODES[node], script]
         done = self.lan.run(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")
@@ -86,7 +86,7 @@ class Cluster:
     def query(self, expression: str) -> dict[tuple[str, str], float]:
         """The values of a metric, by job and instance."""
         answer = self.ask(f"query?query={expression}")
-        found = answer["result"] if answer else []
+        found: list[dict[str, Any]] = answer["result"] if answer else []
         return {(one["metric"]["job"], one["metric"]["instance"]): float(one["value"][1]) for one in found}
 
 
@@ -100,8 +100,9 @@ def cards(tool: Tool, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         shutil.copy(EXAMPLE / name, folder)
     (folder / "keys").mkdir()
     shutil.copy(key.with_name(f"{key.name}.pub"), folder / "keys/test.pub")
-    words = ["flash", image, "--to", folder / "{name}.img", "--devices", folder / "devices.toml", "--all"]
-    done = tool.run(*words, env=SECRETS)
+    done = tool.run(
+        "flash", image, "--to", folder / "{name}.img", "--devices", folder / "devices.toml", "--all", env=SECRETS
+    )
     assert done.code == 0, done.err
     assert [line.split(" (")[0].partition(" holds ")[2] for line in done.out.splitlines()] == [
         f"cluster 1.0.0 as {name}" for name in NODES

@@ -96,6 +96,11 @@ def test_another_one_is_kept_free(device: Guest) -> None:
     assert device.run("systemctl is-active serial-getty@ttyS0.service") == "active"  # The board's own.
 
 
+def test_nobody_waits_for_a_port_that_is_not_there(device: Guest) -> None:
+    assert device.run("systemctl is-active serial-getty@ttyUSB0.service || true") == "inactive"
+    assert "No jobs" in device.run("systemctl list-jobs")
+
+
 # --- usb-gadget -------------------------------------------------------------------------------------------------------
 
 FETCH = "import urllib.request; print(urllib.request.urlopen('http://10.55.0.1/status', timeout=60).status)"
@@ -132,6 +137,18 @@ def test_a_pc_gets_a_network_by_cable(device: Guest) -> None:
     assert device.run(f'ip netns exec pc python3 -c "{FETCH}"') == "200"
     assert device.run("ip -n pc route show default") == ""
     assert device.run("systemctl is-active ovenbird-gadget@dummy_udc.0.service") == "active"
+
+
+def test_it_can_be_other_kinds_of_network_cards(device: Guest) -> None:
+    device.run(
+        "systemctl stop ovenbird-gadget@dummy_udc.0.service; test ! -e /sys/kernel/config/usb_gadget/dummy_udc.0"
+    )
+    drivers = "for one in /sys/class/net/*/device/driver; do basename $(readlink $one); done"
+    for function, driver in (("ecm", "cdc_ether"), ("rndis", "rndis_host")):
+        device.run(f"FUNCTION={function} /usr/libexec/ovenbird-gadget up dummy_udc.0")
+        wait(lambda driver=driver: driver in device.run(drivers).split(), PATIENCE, every=2)  # type: ignore[misc]
+        device.run("/usr/libexec/ovenbird-gadget down dummy_udc.0")
+    assert device.run("ls /sys/kernel/config/usb_gadget") == ""
 
 
 # --- rw and ro --------------------------------------------------------------------------------------------------------

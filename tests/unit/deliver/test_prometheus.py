@@ -74,7 +74,7 @@ def test_an_exporter_that_is_none_is_told(text: str) -> None:
 
 def test_the_verb(speaker: Speaker, tmp_path: Path) -> None:
     program = str(Path(sys.executable).with_name("ovenbird"))
-    words = [program, "scan", "--interface", LOOPBACK, "--wait", "6", "--prometheus", tmp_path / "targets.json"]
+    words = [program, "scan", "--interface", LOOPBACK, "--wait", "6", "--prometheus", f"{tmp_path}/targets.json"]
     with announced("oven", speaker.port):
         done = subprocess.run(
             [*words, "--exporter", "apps:8001"], capture_output=True, text=True, timeout=600, check=True

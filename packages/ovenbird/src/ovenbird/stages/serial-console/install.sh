@@ -30,4 +30,7 @@ install -d -m 0755 "/etc/systemd/system/$unit.d"
     # shellcheck disable=SC2016 # systemd's own variable
     printf 'ExecStart=-/sbin/agetty %s %s - ${TERM}\n' "$words" "$speed"
 } > "/etc/systemd/system/$unit.d/ovenbird.conf"
-systemctl enable "$unit" 2> /dev/null
+# Not wanted by a target: the boot would wait for a port that is not there. Where there is one, udev asks for its login.
+install -d -m 0755 /usr/lib/udev/rules.d
+echo "SUBSYSTEM==\"tty\", KERNEL==\"$port\", ACTION!=\"remove\", TAG+=\"systemd\", ENV{SYSTEMD_WANTS}+=\"$unit\"" \
+    > "/usr/lib/udev/rules.d/90-serial-console-$port.rules"
