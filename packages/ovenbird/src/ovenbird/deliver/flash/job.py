@@ -80,7 +80,8 @@ class _Order:
     @property
     def called(self) -> str:
         """What the card is asked for by."""
-        return settings.numbered(self.device.hostname or "", self.number, self.name) or f"number {self.number}"
+        hostname = settings.numbered(self.device.hostname or "", self.number, self.name)
+        return hostname or self.name or f"number {self.number}"
 
 
 def flash(request: Request, progress: Progress) -> Iterator[Flashed]:
@@ -102,7 +103,7 @@ def flash(request: Request, progress: Progress) -> Iterator[Flashed]:
             yield _one(request, order, personal, files[place] if files else None, whole, called, progress, place > 0)
         except OvenbirdError as error:
             if request.every and place:
-                again = f"the cards before it are done: --from {order.name} goes on with this one"
+                again = f"the cards before it are done: --from {shlex.quote(order.name)} goes on with this one"
                 error.hint = f"{error.hint}; {again}" if error.hint else again
             raise
 
