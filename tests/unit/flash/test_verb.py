@@ -101,22 +101,21 @@ def test_one_card_after_the_other_is_asked_for(
     if made.path == made.backing:  # Not a disk but a file, as this user can make no other: it is never taken for one.
         assert "is a file, not a card" in tool.run(*words).err
         return
-    program = tool.program[0]
-    with pexpect.spawn(program, words, env=tool.environment(), timeout=600) as terminal:
-        for name in ("Card A", "Card B"):
+    terminal: pexpect.spawn[str] = pexpect.spawn(
+        tool.program[0], words, env=tool.environment(), timeout=600, encoding="utf-8"
+    )
+    try:
+        for name in ("Card A", "Card B", "Card C"):
             if name != "Card A":
                 terminal.expect(f"Put in the card for {name}, then press Enter")
                 terminal.sendline("")
             terminal.expect("will be lost. Go on?")
-            terminal.sendline("y")
-            terminal.expect("read back in")
-        terminal.expect("Put in the card for Card C")
-        terminal.sendline("")
-        terminal.expect("will be lost. Go on?")
-        terminal.sendline("n")
-        terminal.expect("nothing was written")
+            terminal.sendline("n" if name == "Card C" else "y")
+            terminal.expect("nothing was written" if name == "Card C" else "read back in")
         terminal.expect("--from 'Card C' goes on with this one")
         terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
     assert made.backing.read_bytes()[:4096] == image.read_bytes()[:4096]
 
 
