@@ -156,7 +156,7 @@ def test_it_can_be_other_kinds_of_network_cards(device: Guest) -> None:
 RUNNING = "systemctl show -P MainPID -P NRestarts ovenbird-agent.service app-ticker.service"
 LAYERS = """
 for pid in self $(systemctl show -P MainPID ovenbird-agent.service app-ticker.service); do
-    grep -c ovenbird-writable /proc/$pid/mountinfo || true
+    grep -c "overlay ovenbird-writable" /proc/$pid/mountinfo || true
 done
 """
 
