@@ -122,7 +122,7 @@ def test_a_pc_gets_a_network_by_cable(device: Guest) -> None:
 
     try:
         ends = wait(both, PATIENCE, every=2)
-        assert "10.55.0.1/24" in device.run(f"ip -4 -o address show dev {ends['gadget']}")
+        wait(lambda: "10.55.0.1/24" in device.run(f"ip -4 -o address show dev {ends['gadget']}"), PATIENCE, every=2)
         leased = f"ip -4 -o address show dev {ends['pc']} | sed -n 's/.* inet \\(10.55.0.[0-9]*\\).*/\\1/p'"
         address = wait(lambda: device.run(leased), PATIENCE, every=2)
     except TimeoutError as error:
