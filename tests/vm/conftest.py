@@ -41,6 +41,14 @@ def flashable(tool: Tool, key: Path) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def stages(tool: Tool, key: Path) -> Path:
+    """The folder with the image of `recipes/stages`."""
+    out = OUTPUT / "stages"
+    tool.build(RECIPES / "stages", "--out", out)
+    return out
+
+
 @pytest.fixture(scope="module")
 def first_boot(full: Path, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Guest]:
     """The device of a module's tests, with a watchdog plugged in and no password given; told at its first boot."""

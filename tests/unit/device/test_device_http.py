@@ -62,6 +62,18 @@ def test_overview_fragment_for_htmx(device: Device) -> None:
     assert "<html" not in answer.text
 
 
+def test_a_writable_root_is_shown(fresh: Device) -> None:
+    with fresh.client() as client:
+        assert client.get("/").json()["writable"] is False
+        assert "writable" not in client.get("/", headers=HTML).text
+        fresh.note.with_name("writable-root").write_text("1700000000\n")
+        time.sleep(1.1)  # one reading serves a second
+        assert client.get("/").json()["writable"] is True
+        page = client.get("/", headers=HTML).text
+        assert "The root is writable, for an experiment" in page
+        assert "with a writable root" in page
+
+
 def test_degraded_and_repaired_data_are_shown(fresh: Device) -> None:
     fresh.note.write_text("slot=a\ntrial=1\ndata=degraded\ndata_reason=e2fsck said <b>no</b>\n")
     with fresh.client() as client:

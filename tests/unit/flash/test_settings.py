@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.flash.keys import PUBLIC
 
-from ovenbird.deliver.flash import asking, settings
+from ovenbird.deliver.flash import asking, job, settings
 from ovenbird.deliver.flash.command import Said, said
 from ovenbird.deliver.flash.making import make
 from ovenbird.errors import OvenbirdError, UsageError
+from ovenbird.progress import QuietProgress
 from ovenbird_device.format import personal
 from ovenbird_device.provision import password
 
@@ -135,6 +137,79 @@ def test_a_mistake_in_a_file_is_told_with_its_line(tmp_path: Path, text: str, wr
     with pytest.raises(OvenbirdError, match=wrong) as caught:
         device(file, "x")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (
+            '[device.a]\nhostname = "pi"\n[device.b]\nhostname = "pi"',
+            'devices.toml:4: the devices a and b would both be called "pi"',
+        ),
+        ('[device.a]\n[device.b]\nhostname = "a"', 'devices.toml:3: the devices a and b would both be called "a"'),
+        ('[all]\nhostname = "pi"\n[device.a]\n[device.b]', "devices.toml:2: the devices a and b would both be called"),
+        ("[device.a]\n[device.a]", "devices.toml:2: not TOML"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_one_error(tmp_path: Path, text: str, wrong: str) -> None:
+    file = tmp_path / "devices.toml"
+    file.write_text(text)
+    with pytest.raises(OvenbirdError) as caught:
+        settings.read_devices(file)
+    assert wrong in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+CLUSTER = """
+[all]
+hostname = "node-{n}"
+[device.first]
+addresses = ["10.0.0.11/24"]
+[device.second]
+addresses = ["10.0.0.12/24"]
+[device.third]
+hostname = "{third}"
+addresses = ["{address}"]
+"""
+
+
+def flash_all(folder: Path, more: dict[str, Any]) -> None:
+    """Flash all of a file to files, up to where an image is needed."""
+    third, address = more.pop("third", "{name}"), more.pop("address", "10.0.0.13/24")
+    file = folder / "devices.toml"
+    file.write_text(CLUSTER.replace("{third}", third).replace("{address}", address))
+    request = job.Request(folder / "none.img", to=folder / "{name}.img", devices=file, every=True, **more)
+    list(job.flash(request, QuietProgress()))
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"third": "node-1"}, 'devices.toml:9: the devices first and third would both be called "node-1"'),
+        ({"third": "node-{n}"}, "there is no image"),
+        ({"third": "node-7", "first": 7}, 'first and third would both be called "node-7"'),
+        ({"address": "10.0.0.12/16"}, "devices.toml:10: the devices second and third have one address"),
+        ({"said": {"hostname": "pi"}}, 'first and second would both be called "pi"'),
+        ({"start": "fourth"}, 'there is no device "fourth"'),
+        ({"start": "third"}, "there is no image"),
+        ({"device": "first"}, "each device once"),
+        ({"count": 2}, "each device once"),
+    ],
+)
+def test_all_devices_are_judged_before_anything_is_done(tmp_path: Path, more: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(OvenbirdError) as caught:
+        flash_all(tmp_path, dict(more))
+    assert wrong in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_all_without_a_file_is_told(tmp_path: Path) -> None:
+    for request, wrong in (
+        (job.Request(tmp_path, to=tmp_path / "x", every=True), "--all means the devices of a file"),
+        (job.Request(tmp_path, to=tmp_path / "x", start="first"), "--from says where --all begins"),
+    ):
+        with pytest.raises(UsageError, match=wrong):
+            list(job.flash(request, QuietProgress()))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 from tests.tool import Tool
 from tests.unit.flash.conftest import Card
@@ -88,6 +89,34 @@ def test_a_card_is_written_only_when_somebody_says_so(
     assert done.code == 0, done.err
     assert f"{made.path} (loop, " in done.out
     assert "read back in" in done.out
+
+
+def test_one_card_after_the_other_is_asked_for(
+    tool: Tool, image: Path, tmp_path: Path, card: Callable[[int], Card]
+) -> None:
+    """The reader is one, and so is the card here; what is put in is what is written."""
+    made = card(0)
+    (tmp_path / "devices.toml").write_text('[device."Card A"]\n[device."Card B"]\n[device."Card C"]\n')
+    words = ["flash", str(made.path), str(image), "--devices", f"{tmp_path}/devices.toml", "--all", "--force"]
+    if made.path == made.backing:  # Not a disk but a file, as this user can make no other: it is never taken for one.
+        assert "is a file, not a card" in tool.run(*words).err
+        return
+    terminal: pexpect.spawn[str] = pexpect.spawn(
+        tool.program[0], words, env=tool.environment(), timeout=600, encoding="utf-8"
+    )
+    try:
+        for name in ("Card A", "Card B", "Card C"):
+            if name != "Card A":
+                terminal.expect(f"Put in the card for {name}, then press Enter")
+                terminal.sendline("")
+            terminal.expect("will be lost. Go on?")
+            terminal.sendline("n" if name == "Card C" else "y")
+            terminal.expect("nothing was written" if name == "Card C" else "read back in")
+        terminal.expect("--from 'Card C' goes on with this one")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
+    assert made.backing.read_bytes()[:4096] == image.read_bytes()[:4096]
 
 
 def test_who_may_not_write_gets_the_command_that_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

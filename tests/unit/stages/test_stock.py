@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ovenbird.errors import RecipeError
 from ovenbird.recipe.load import load
 from ovenbird.recipe.stage import STOCK, stock_names
 
-STAGES = ["cleanup", "fan", "node-exporter", "os", "ssh", "users", "volatile", "watchdog", "wifi"]
+STAGES = [
+    "cleanup", "fan", "mdns", "no-bluetooth", "node-exporter", "os", "rw", "serial-console", "ssh", "swap", "usb-gadget",
+    "users", "volatile", "watchdog", "wifi",
+]  # fmt: skip
 GIVEN_BY_THE_ENGINE = {"SOURCE_DATE_EPOCH"}
 RECIPE = """
 [image]
@@ -78,6 +82,30 @@ def test_cleanup_takes_parameters_when_it_is_named_last(tmp_path: Path) -> None:
     stages = load(path).stages
     assert [stage.name for stage in stages].count("cleanup") == 1
     assert dict(stages[-1].arguments) == {"docs": "true", "locales": "de pt_BR"}
+
+
+@pytest.mark.parametrize(
+    ("use", "wrong"),
+    [
+        ('{ use = "swap", percent = "half" }', r"`percent` is a text, but must be a whole number"),
+        ('{ use = "swap", percent = 0 }', r"`percent` is 0, but must be at least 1"),
+        ('{ use = "swap", algorithm = "rot13" }', r"`algorithm` cannot be"),
+        ('{ use = "rw", size = "much" }', r'`size` cannot be "much"'),
+        ('{ use = "mdns", services = "_ssh._tcp:22" }', r"`services` is a text, but must be a list"),
+        ('{ use = "mdns", services = ["ssh:22"] }', r'`services` cannot be "ssh:22"'),
+        ('{ use = "serial-console" }', r"stage `serial-console` needs its parameter `port`"),
+        ('{ use = "serial-console", port = "COM1" }', r'`port` cannot be "COM1"'),
+        ('{ use = "usb-gadget", dhcp = "yes" }', r"`dhcp` is a text, but must be true or false"),
+        ('{ use = "usb-gadget", address = "here" }', r'`address` cannot be "here"'),
+        ('{ use = "no-bluetooth", really = true }', r"stage `no-bluetooth` has no parameter `really`"),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_one_error_with_its_line(tmp_path: Path, use: str, wrong: str) -> None:
+    path = tmp_path / "ovenbird.toml"
+    path.write_text(f'[image]\nname = "test"\nversion = "1"\nboard = "vm"\n[build]\nstages = [\n  "os",\n  {use},\n]\n')
+    with pytest.raises(RecipeError, match=wrong) as caught:
+        load(path)
+    assert caught.value.where == f"{path}:8"
 
 
 @pytest.mark.parametrize("stage", STAGES)

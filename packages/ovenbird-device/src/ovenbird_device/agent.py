@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = Places(
         image=options.image,
         boot_note=runtime / "ovenbird/boot",
+        writable_note=runtime / "ovenbird/writable-root",
         ready_stamp=runtime / "ovenbird-agent/ready",
         fan=runtime / "ovenbird-fan",
         data=options.data,

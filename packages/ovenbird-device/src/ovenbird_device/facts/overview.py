@@ -77,6 +77,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     trial: bool
     etc: str
     root_hash: str
+    writable: bool
+    """Whether the root is writable for an experiment: the stage `rw` notes it."""
     uptime_s: float
     load: tuple[float, float, float]
     cpus: int
@@ -94,6 +96,7 @@ class Places(msgspec.Struct, frozen=True):
 
     image: Path = Path("/usr/lib/ovenbird/image.json")
     boot_note: Path = Path("/run/ovenbird/boot")
+    writable_note: Path = Path("/run/ovenbird/writable-root")
     ready_stamp: Path = Path("/run/ovenbird-agent/ready")
     fan: Path = Path("/run") / fan.FOLDER
     data: Path = Path("/data")
@@ -183,6 +186,7 @@ class Reader:
             trial=note.trial,
             etc=note.etc,
             root_hash=note.hash,
+            writable=places.writable_note.exists(),
             uptime_s=self.uptime(),
             load=parse.load(hardware.text(places.processes / "loadavg")),
             cpus=os.cpu_count() or 1,

@@ -136,6 +136,8 @@ def headline(overview: Overview) -> str:
         return f"Running from {slot}, without its data."
     if overview.trial:
         return f"Trying out {slot}."
+    if overview.writable:
+        return f"Running from {slot}, with a writable root."
     if overview.data.state == "repaired":
         return f"Running from {slot}, after repairing its data."
     return f"Running from {slot}, all is well." if overview.slot else "Up and answering."

@@ -20,9 +20,10 @@ from ovenbird.build.kernel import KernelFiles
 from ovenbird.errors import BuildError, NetworkError
 from ovenbird.run import CommandError
 
-# What the agent and the initrd's hand-over need, beside the start of a base.
+# What the agent and the initrd's hand-over need, beside the start of a base. Without libidn2, which it only recommends,
+# systemd-resolved takes "linux" for the name of each device, and announces it by that.
 PACKAGES = (
-    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libnss-resolve", "openssl", "python3",
+    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libidn2-0", "libnss-resolve", "openssl", "python3",
     "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev",
 )  # fmt: skip
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}

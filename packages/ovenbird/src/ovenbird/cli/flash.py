@@ -45,6 +45,10 @@ def flash(
     ] = None,
     devices: Annotated[Path | None, typer.Option(metavar="FILE", help="A file that describes devices.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Which device of it.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every device of it, one card after the other.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="With --all: begin with this one.")
+    ] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Ask for what was not said.")] = False,
     number: Annotated[int, typer.Option(min=0, help="The device's number, for `{n}`.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="How many cards, one after the other.")] = 1,
@@ -74,8 +78,8 @@ def flash(
         interface=interface, server=server, secrets=secret, password=asking.password() if password else None,
     )  # fmt: skip
     request = job.Request(
-        given[0] if given else Path(), card, to, devices, device, said(options), ask=ask, first=number, count=count,
-        force=force, yes=yes, verify=not no_verify,
+        given[0] if given else Path(), card, to, devices, device, every, start, said(options), ask=ask, first=number,
+        count=count, force=force, yes=yes, verify=not no_verify,
     )  # fmt: skip
     done: list[job.Flashed] = []
     for one in job.flash(request, choose(quiet=as_json)):

@@ -134,7 +134,7 @@ def _merged(answers: Sequence[_Asked]) -> Iterator[Found]:
 
 
 def _found(group: Sequence[_Asked]) -> Found:
-    group = sorted(group, key=lambda one: (":" in one.candidate.address, one.candidate.address))
+    group = sorted(group, key=lambda one: (_link_local(one), ":" in one.candidate.address, one.candidate.address))
     best = next((one for one in group if one.glance is not None), group[0])
     hostname = next((one.candidate.hostname for one in group if one.candidate.hostname), "")
     if best.glance is not None:
@@ -150,6 +150,11 @@ def _found(group: Sequence[_Asked]) -> Found:
         glance=best.glance,
         trouble=best.trouble,
     )
+
+
+def _link_local(one: _Asked) -> bool:
+    """Whether it is an address that leads nowhere but on the same wire, where another one will do as well."""
+    return one.candidate.address.startswith(("169.254.", "fe80:"))
 
 
 def row(one: Found) -> list[str]:

@@ -20,11 +20,15 @@ _WIFI = "usr/lib/systemd/system/ovenbird-wifi@.service"
 _PLAIN_LOCALES = ("C.UTF-8", "C.utf8", "C", "POSIX")
 
 
-def check_fits(image: Path, given: personal.Personal) -> None:
+def check_fits(image: Path, *devices: personal.Personal) -> None:
     """Raise UsageError for the first thing that the image's active slot cannot be; ImageError for a damaged image."""
     region = root_region(open_image(image))
     names = set(squashfs.walk(region, data=False).entries)
+    for given in devices:
+        _check(region, names, given)
 
+
+def _check(region: Region, names: set[str], given: personal.Personal) -> None:
     def has(path: str) -> bool:
         return f"/{path}" in names
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
 from ovenbird.deliver.flash import asking, cards, settings, source, writing
 from ovenbird.deliver.flash.settings import Device
-from ovenbird.errors import HostError, UsageError
+from ovenbird.errors import HostError, OvenbirdError, UsageError
 from ovenbird.progress import Progress
 from ovenbird.recipe.nodes import Node
 from ovenbird.units import size_text
@@ -34,6 +34,10 @@ class Request:
     to: Path | None = None
     devices: Path | None = None
     device: str | None = None
+    every: bool = False
+    """All devices of the file, one after the other."""
+    start: str | None = None
+    """With which of them to begin, after cards that are done."""
     said: Mapping[str, object] = field(default_factory=dict[str, object])
     ask: bool = False
     first: int = 1
@@ -65,21 +69,43 @@ class Flashed(msgspec.Struct, frozen=True, kw_only=True):
         return f"{size_text(self.written / max(seconds, 1e-3))}/s"
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One card: the device's number, its name in the file (or nothing), and what was said of it."""
+
+    number: int
+    name: str
+    device: Device
+
+    @property
+    def called(self) -> str:
+        """What the card is asked for by."""
+        hostname = settings.numbered(self.device.hostname or "", self.number, self.name)
+        return hostname or self.name or f"number {self.number}"
+
+
 def flash(request: Request, progress: Progress) -> Iterator[Flashed]:
     """Do it; gives each card when it is done. Raises OvenbirdError."""
     if (request.card is None) == (request.to is None):
         raise UsageError("name a card, or --to FILE", hint=cards.listed(cards.cards()))
     if request.card is not None:
         cards.choose(request.card, force=request.force)
-    node, name = _said(request)
-    device = _countable(settings.settle(node), request)
+    orders = _orders(request)
+    files = _files(request, orders)
     image, called = find_image(request.image, progress)
     if request.card is not None:
         may_write(request.card, image)
-    device = _completed(device)
+    orders = _completed(orders)
     whole = source.whole(image)
-    for number in range(request.first, request.first + request.count):
-        yield _one(request, device, whole, number, name, called, progress)
+    personals = _personals(whole, orders)
+    for place, (order, personal) in enumerate(zip(orders, personals, strict=True)):
+        try:
+            yield _one(request, order, personal, files[place] if files else None, whole, called, progress, place > 0)
+        except OvenbirdError as error:
+            if request.every and place:
+                again = f"the cards before it are done: --from {shlex.quote(order.name)} goes on with this one"
+                error.hint = f"{error.hint}; {again}" if error.hint else again
+            raise
 
 
 def find_image(path: Path, progress: Progress) -> tuple[Path, str]:
@@ -102,6 +128,33 @@ def find_image(path: Path, progress: Progress) -> tuple[Path, str]:
     return disk, disk.name
 
 
+def _orders(request: Request) -> list[_Order]:
+    """The cards that are to be made, in their order. Raises UsageError, RecipeProblemsError."""
+    if request.every:
+        return _every(request)
+    if request.start is not None:
+        raise UsageError("--from says where --all begins", hint="--all --from NAME")
+    node, name = _said(request)
+    device = _countable(settings.settle(node), request)
+    return [_Order(number, name, device) for number in range(request.first, request.first + request.count)]
+
+
+def _every(request: Request) -> list[_Order]:
+    """All devices of the file; they are judged before the first card is written, also those that are left out."""
+    if request.devices is None:
+        raise UsageError("--all means the devices of a file", hint="--devices FILE")
+    if request.device is not None or request.count > 1 or request.ask:
+        raise UsageError("--all means each device once, as the file has it", hint="leave --device, --count, --ask out")
+    above = settings.as_node(request.said)
+    known = {name: settings.over(node, above) for name, node in settings.read_devices(request.devices).items()}
+    settings.check_distinct(known, first=request.first)
+    orders = [_Order(request.first + place, name, settings.settle(known[name])) for place, name in enumerate(known)]
+    if request.start is None:
+        return orders
+    settings.pick(known, request.start, request.devices)
+    return orders[list(known).index(request.start) :]
+
+
 def _countable(device: Device, request: Request) -> Device:
     """Several devices cannot have one name. Raises UsageError."""
     if request.count > 1 and device.hostname is not None and settings.numbered(device.hostname, 1) == device.hostname:
@@ -112,25 +165,38 @@ def _countable(device: Device, request: Request) -> Device:
     return device
 
 
-def _one(
-    request: Request, device: Device, whole: source.Source, number: int, name: str, image: str, progress: Progress
-) -> Flashed:
-    personal = None
-    if not device.is_empty:
-        from ovenbird.deliver.flash import fitting, making  # Whoever writes an image as it is should not wait for them.
+def _personals(whole: source.Source, orders: Sequence[_Order]) -> list[Personal | None]:
+    """What goes onto each card, if anything. Raises UsageError for what a device or the image cannot be."""
+    if all(order.device.is_empty for order in orders):
+        return [None] * len(orders)
+    from ovenbird.deliver.flash import fitting, making  # Whoever writes an image as it is should not wait for them.
 
-        personal = making.make(device, number=number, name=name)
-        if number == request.first:
-            fitting.check_fits(whole.image, personal)
+    made = [
+        None if order.device.is_empty else making.make(order.device, number=order.number, name=order.name)
+        for order in orders
+    ]
+    fitting.check_fits(whole.image, *(one for one in made if one is not None))
+    return made
+
+
+def _one(
+    request: Request,
+    order: _Order,
+    personal: Personal | None,
+    file: Path | None,
+    whole: source.Source,
+    image: str,
+    progress: Progress,
+    another: bool,
+) -> Flashed:
     hostname = personal.hostname if personal is not None else ""
     with _prepared(whole, personal) as ready:
-        if request.to is not None:
-            to = _file(request, number, hostname or name)
-            done = writing.write_file(ready, to, progress, verify=request.verify)
-            return _flashed(done, str(to), "", image, hostname)
+        if file is not None:
+            done = writing.write_file(ready, file, progress, verify=request.verify)
+            return _flashed(done, str(file), "", image, hostname)
         assert request.card is not None
-        if number > request.first:
-            asking.next_card(hostname or f"number {number}")
+        if another:
+            asking.next_card(order.called)
         card = cards.choose(request.card, force=request.force)
         if not request.yes and not asking.may_erase(card):
             raise UsageError("nothing was written")
@@ -162,12 +228,20 @@ def _flashed(done: writing.Written, target: str, card: str, image: str, hostname
     )
 
 
-def _file(request: Request, number: int, name: str) -> Path:
-    assert request.to is not None
-    text = settings.numbered(str(request.to), number, name)
-    if request.count > 1 and text == str(request.to):
+def _files(request: Request, orders: Sequence[_Order]) -> list[Path]:
+    """The file of each, if it is files that are made. Raises UsageError where two would be one."""
+    if request.to is None:
+        return []
+    to = str(request.to)
+    named = [settings.numbered(to, order.number, _label(order)) for order in orders]
+    if len(set(named)) < len(named):
         raise UsageError("several devices need several files", hint="--to 'card-{n}.img' counts them")
-    return Path(text)
+    return [Path(text) for text in named]
+
+
+def _label(order: _Order) -> str:
+    """What `{name}` in a file's name stands for: the host name, else the name in the devices file."""
+    return settings.numbered(order.device.hostname or "", order.number, order.name) or order.name
 
 
 def _said(request: Request) -> tuple[Node, str]:
@@ -185,15 +259,21 @@ def _said(request: Request) -> tuple[Node, str]:
     return node, name
 
 
-def _completed(device: Device) -> Device:
-    """The device with the passphrases that nobody has written down."""
-    wifi = tuple(
-        msgspec.structs.replace(one, passphrase=asking.passphrase(one.ssid).encode())
-        if one.passphrase is None and one.security != "open"
-        else one
-        for one in device.wifi
-    )
-    return msgspec.structs.replace(device, wifi=wifi)
+def _completed(orders: Sequence[_Order]) -> list[_Order]:
+    """The same with the passphrases that nobody has written down; each network's is asked for once."""
+    known: dict[str, bytes] = {}
+
+    def complete(one: settings.Wifi) -> settings.Wifi:
+        if one.passphrase is not None or one.security == "open":
+            return one
+        if one.ssid not in known:
+            known[one.ssid] = asking.passphrase(one.ssid).encode()
+        return msgspec.structs.replace(one, passphrase=known[one.ssid])
+
+    return [
+        replace(order, device=msgspec.structs.replace(order.device, wifi=tuple(map(complete, order.device.wifi))))
+        for order in orders
+    ]
 
 
 def may_write(card: Path, image: Path) -> None:

@@ -184,7 +184,42 @@ def read_devices(file: Path) -> dict[str, Node]:
     problems.stop_if_any()
     if not found:
         raise UsageError("the file has no device", where=str(file), hint="write [device.NAME]")
-    return {name: _called(node, name) for name, node in found.items()}
+    called = {name: _called(node, name) for name, node in found.items()}
+    check_distinct(called)
+    return called
+
+
+def check_distinct(devices: Mapping[str, Node], *, first: int | None = None) -> None:
+    """No two devices of a file have one host name; those that are counted from `first` on have no address in common
+    either. Without it, names with a number in them are not judged. Raises RecipeProblemsError.
+    """
+    problems = Problems()
+    names: dict[str, str] = {}
+    addresses: dict[str, str] = {}
+    for place, (name, node) in enumerate(devices.items()):
+        said = (node.table or {}).get("hostname")
+        counts = said is not None and numbered(str(said.value), 1) != numbered(str(said.value), 2)
+        if said is not None and isinstance(said.value, str) and not (counts and first is None):
+            called = numbered(said.value, (first or 0) + place, name)
+            other = names.setdefault(called, name)
+            if other != name:
+                problems.add(
+                    f'the devices {other} and {name} would both be called "{called[:80]}"',
+                    file=said.file,
+                    line=said.line,
+                    hint="give each its own `hostname`, or put {name} or {n} into it",
+                )
+        for item in _items(node, "addresses") if first is not None else ():
+            address = str(item.value).partition("/")[0]
+            other = addresses.setdefault(address, name)
+            if other != name:
+                problems.add(f"the devices {other} and {name} have one address", file=item.file, line=item.line)
+    problems.stop_if_any()
+
+
+def _items(node: Node, key: str) -> Sequence[Node]:
+    listed = (node.table or {}).get(key)
+    return () if listed is None else listed.items or ()
 
 
 def _called(node: Node, name: str) -> Node:
