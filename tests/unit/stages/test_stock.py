@@ -14,8 +14,8 @@ from ovenbird.recipe.load import load
 from ovenbird.recipe.stage import STOCK, stock_names
 
 STAGES = [
-    "cleanup", "fan", "mdns", "no-bluetooth", "node-exporter", "os", "rw", "serial-console", "ssh", "swap", "usb-gadget",
-    "users", "volatile", "watchdog", "wifi",
+    "cleanup", "fan", "mdns", "no-bluetooth", "node-exporter", "os", "rw", "serial-console", "ssh", "swap",
+    "usb-gadget", "users", "volatile", "watchdog", "wifi",
 ]  # fmt: skip
 GIVEN_BY_THE_ENGINE = {"SOURCE_DATE_EPOCH"}
 RECIPE = """
