@@ -19,6 +19,8 @@ settings.load_profile("busy")
 # The files that take longest, in this order: begun late, one of them would keep a single processor busy at the end.
 LONGEST = (
     "vm/test_apps.py",
+    "vm/test_stages.py",
+    "vm/test_fan.py",
     "vm/test_power_cuts_uefi.py",
     "vm/test_power_cuts_bios.py",
     "vm/test_update.py",
