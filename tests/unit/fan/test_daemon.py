@@ -42,7 +42,8 @@ class Running:
 
     def command(self, *words: str) -> list[str]:
         places = ["--runtime", self.folder / "run", "--system", self.system.sys, "--devices", self.folder / "dev"]
-        program = [sys.executable, "-P", "-s", "-m", "ovenbird_device.fan"]
+        # As systemd starts it: open to all signals, also where the tests themselves are not.
+        program = ["env", "--default-signal", sys.executable, "-P", "-s", "-m", "ovenbird_device.fan"]
         return [*program, *words, *map(str, places), str(self.settings)]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:

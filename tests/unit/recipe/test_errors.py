@@ -128,7 +128,7 @@ AFTER_IMAGE = [
     ("[build]\nstages = [{ name = 'os' }]", 6, "has no `use`", None),
     ("[build]\nstages = [{ use = 7 }]", 6, "`use` is a whole number", None),
     ("[build]\nstages = [\n'os',\n'shh']", 8, "there is no stock stage `shh`", "did you mean `ssh`?"),
-    ("[build]\nstages = ['nothing-like-it']", 6, "no stock stage `nothing-like-it`", "ssh, users, volatile"),
+    ("[build]\nstages = ['nothing-like-it']", 6, "no stock stage `nothing-like-it`", "ssh, swap, usb-gadget, users"),
     ("[build]\nstages = ['']", 6, "no stock stage ``", None),
     ("[build]\nstages = ['cleanup', 'os']", 6, "always comes last", "leave it out"),
     ("[build]\nstages = ['./mine']", 6, 'there is no folder "./mine" for a stage', None),
