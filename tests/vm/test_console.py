@@ -85,9 +85,13 @@ def test_a_shell_on_the_page_and_nothing_of_it_afterwards(device: Guest) -> None
     page.cut()
     wait(lambda: not any(shells(device)), PATIENCE, 1.0)
     assert device.run("pgrep -c -f 'sleep 432[12]$' || true") == "0"
-    assert device.run("ls /run/ovenbird/terminals") == ""
-    told = device.ask("GET", "/changes?count=2", device.password).json()["changes"]
-    assert [(one["action"], one["done"]) for one in told] == [("terminal-end", True), ("terminal", True)]
+    wait(lambda: device.run("ls /run/ovenbird/terminals") == "" or None, PATIENCE, 1.0)
+
+    def told() -> list[tuple[str, bool]]:
+        changes = device.ask("GET", "/changes?count=2", device.password).json()["changes"]
+        return [(one["action"], one["done"]) for one in changes]
+
+    wait(lambda: told() == [("terminal-end", True), ("terminal", True)] or None, PATIENCE, 1.0)
 
 
 def link(device: Guest) -> Any:  # noqa: ANN401  # The device's JSON.
