@@ -21,10 +21,11 @@ from ovenbird.errors import BuildError, NetworkError
 from ovenbird.run import CommandError
 
 # What the agent and the initrd's hand-over need, beside the start of a base. Without libidn2, which it only recommends,
-# systemd-resolved takes "linux" for the name of each device, and announces it by that.
+# systemd-resolved takes "linux" for the name of each device, and announces it by that. Without login (trixie's base has
+# none) consoles ask who it is and then let nobody in.
 PACKAGES = (
-    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libidn2-0", "libnss-resolve", "openssl", "python3",
-    "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev",
+    "ca-certificates", "dbus", "e2fsprogs", "iproute2", "kmod", "libidn2-0", "libnss-resolve", "login", "openssl",
+    "python3", "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev",
 )  # fmt: skip
 PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 # For 32-bit ARM nobody publishes wheels, and uv has no name for it: what cannot do without its part in C is compiled

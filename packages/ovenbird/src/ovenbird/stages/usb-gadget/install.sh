@@ -5,13 +5,10 @@ set -eu
 stage="${stage:-/run/stage}"
 address="${address:-10.55.0.1/24}"
 dhcp="${dhcp:-true}"
-function="${function:-ncm}"
 
 install -D -m 0755 "$stage/ovenbird-gadget" /usr/libexec/ovenbird-gadget
 install -D -m 0644 "$stage/ovenbird-gadget@.service" /usr/lib/systemd/system/ovenbird-gadget@.service
 install -D -m 0644 "$stage/ovenbird-gadget.rules" /usr/lib/udev/rules.d/90-ovenbird-gadget.rules
-install -d -m 0755 "/usr/lib/systemd/system/ovenbird-gadget@.service.d"
-printf '[Service]\nEnvironment=FUNCTION=%s\n' "$function" > "/usr/lib/systemd/system/ovenbird-gadget@.service.d/function.conf"
 {
     echo "[Match]"
     echo "Type=gadget"
