@@ -26,7 +26,7 @@ from tests.tool import OUTPUT, RECIPES, ROOT, Tool
 from tests.vm.bridge import Lan, Plugged, lan
 from tests.vm.guest import PATIENCE, SSH, wait
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.cluster]
 
 EXAMPLE = ROOT / "examples/cluster"
 SECRETS = {"CLUSTER_PASSWORD": "tobak-mirun-depol", "WIFI_PASSPHRASE": "geheim geheim"}
