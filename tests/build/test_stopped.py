@@ -125,11 +125,9 @@ def test_interrupted_anywhere(own: Tool, project: Project, orphans: Orphans, num
     for delay in DELAYS if number is signal.SIGINT else DELAYS[1:2]:
         process = own.start("build", project.recipe)
         time.sleep(delay)
-        begin = time.monotonic()
         done = stop(process, number)
         if done.code == 0:  # It was over before.
             break
-        assert time.monotonic() - begin < 6
         assert done.code == 130, done.err
         assert done.err.strip().splitlines()[-1].startswith("Stopped.")
         assert "Traceback" not in done.err
