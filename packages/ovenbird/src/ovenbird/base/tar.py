@@ -196,7 +196,7 @@ def _described(reading: _Reading) -> Inspection:
         libc="glibc" if "linux" in loaders else "musl" if "musl" in loaders else "",
         systemd=bool({"usr/lib/systemd/systemd", "lib/systemd/systemd"} & files),
         pacman="usr/bin/pacman" in everything and any(path.startswith("var/lib/pacman/local/") for path in files),
-        folders=tuple(name for name in MOUNT_POINTS if name in folders | everything),
+        folders=tuple(name for name in MOUNT_POINTS if name in folders | links.keys()),
         newest=reading.newest,
     )
 
