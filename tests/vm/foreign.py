@@ -131,9 +131,8 @@ def build_arch(tool: Tool, *versions: str) -> Versions:
         folder = built.folder(version)
         stage = folder / "stages/mark"
         stage.mkdir(parents=True, exist_ok=True)
-        (stage / "Containerfile.part").write_text(
-            f"RUN pacman -Q systemd python >/usr/share/mark; echo {version} >>/usr/share/mark\n"
-        )
+        told = f"RUN pacman -Q systemd python >/usr/share/mark; echo {version} >>/usr/share/mark\n"
+        (stage / "Containerfile.part").write_text(told)
         text = ARCH.format(
             version=version, tarball=made.tarball, sha256=sha256_of(made.tarball), server=made.server, keys=made.keys
         )

@@ -1,5 +1,5 @@
-"""Systems that are not Debian, on real machines: one in the manner of Arch Linux that lives as any other does, and one on
-musl without an agent, which the initrd's helper commits and rescue updates.
+"""Systems that are not Debian, on real machines: one in the manner of Arch Linux that lives as any other does, and one
+on musl without an agent, which the initrd's helper commits and rescue updates.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from ovenbird.base import tar
 from ovenbird.errors import RecipeError
 
 AMD64, ARM64 = 62, 183
+Mode = Literal["w:", "w:gz", "w:bz2"]
 
 
 def elf(machine: int) -> bytes:
@@ -41,7 +43,7 @@ def pack(tmp_path: Path) -> Pack:
 
     def _pack(files: dict[str, bytes], *more: tarfile.TarInfo, packed: str = "gz", name: str = "root.tar") -> Path:
         out = tmp_path / name
-        with tarfile.open(out, f"w:{packed}", format=tarfile.PAX_FORMAT) as archive:
+        with tarfile.open(out, cast("Mode", f"w:{packed}"), format=tarfile.PAX_FORMAT) as archive:
             for path, content in files.items():
                 info = member(path)
                 info.size = len(content)

@@ -45,7 +45,7 @@ RUN --mount=type=bind,target=/run/stage set -eu; \\
 """
 """`--ask 4`: a package that takes the place of another one may (alpm.h, ALPM_QUESTION_CONFLICT_PKG)."""
 _SYNC, _KEPT = "/var/lib/pacman/sync", "/var/cache/pacman/pkg"
-_ERROR = re.compile(r"^(?:error|erreur): .+$", re.MULTILINE)
+_ERROR = re.compile(r"^(?:error: .+|\S+: /.+ exists in .+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
