@@ -204,6 +204,10 @@ def _steps(
         return grow("device", name, base, inputs)
 
     bare = start is not None and bool(start.missing)
+    kernel_inputs = {**package_inputs(kernels), **tools.inputs("depmod")}
+    own_kernel = recipe.base.kernel == "tarball"
+    if not own_kernel:
+        kernel_step = add("kernel", "kernel", kernel_inputs)
     if start is None:
         base = debian_base("base")
     else:
@@ -211,12 +215,9 @@ def _steps(
         if start.pacman is not None:
             inputs = {"parent": base.key, **foreign.pacman_inputs(start), **tools.inputs("buildah")}
             base = grow("pacman", "packages", base, inputs)
-    kernel_inputs = {**package_inputs(kernels), **tools.inputs("depmod")}
-    if recipe.base.kernel == "tarball":
+    if own_kernel:
         kernel_step = Step("own-kernel", "kernel", {"root": base.key, **kernel_inputs}, base.name)
         steps.append(kernel_step)
-    else:
-        kernel_step = add("kernel", "kernel", kernel_inputs)
     if way.twin:
         of_target = add("packages", "packages", {**package_inputs(twin.bound(packages.target)), **twin.unpacking()})
     made_of = compiled.libraries_inputs(compiler, device.locked_requirements())
