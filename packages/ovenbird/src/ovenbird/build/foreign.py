@@ -286,11 +286,14 @@ def lend_kernel(baker: Baker, step: Step, unpacked: Path) -> None:
     parent = baker.plan.step(step.parent)
     script = f"""\
         cd "$TREE"
-        set -- usr/lib/modules/*/modules.dep lib/modules/*/modules.dep
-        for one; do [ -f "$one" ] && modules="${{modules:-}} ${{one%/*}}"; done
-        set -- ${{modules:-}}
-        [ "$#" = 1 ] || [ "${{1##*/}}" = "${{2##*/}}" ] || {{ echo "kernel: $# folders of modules" >&2; exit 1; }}
+        [ -L lib ] || also='lib/modules/*/modules.dep'
+        modules=
+        for one in usr/lib/modules/*/modules.dep ${{also:-}}; do
+            [ ! -f "$one" ] || modules="$modules ${{one%/*}}"
+        done
+        set -- $modules
         [ "$#" != 0 ] || {{ echo "kernel: no folder of modules" >&2; exit 1; }}
+        [ "$#" = 1 ] || {{ echo "kernel: $# folders of modules" >&2; exit 1; }}
         version=${{1##*/}}
         for image in "$1/vmlinuz" boot/vmlinuz-"$version" boot/vmlinuz* boot/*Image; do
             [ -f "$image" ] && break
