@@ -103,9 +103,14 @@ def test_a_stage_that_installs_by_itself(place: Workplace) -> None:
 
 def test_a_root_s_own_kernel(place: Workplace, tmp_path: Path) -> None:
     step = SimpleNamespace(parent="base", key="base")
-    baker = SimpleNamespace(
-        need=lambda name: name, plan=SimpleNamespace(step=lambda name: step), engine_of=lambda one: place.engine
-    )
+
+    def step_of(name: str) -> SimpleNamespace:
+        return step
+
+    def engine_of(one: object) -> Engine:
+        return place.engine
+
+    baker = SimpleNamespace(need=str, plan=SimpleNamespace(step=step_of), engine_of=engine_of)
     foreign.lend_kernel(cast("Any", baker), cast("Any", step), tmp_path)
     assert (tmp_path / "boot/vmlinuz-6.1-tiny").read_text() == "vmlinuz\n"
     assert (tmp_path / "usr/lib/modules/6.1-tiny/modules.dep").read_text() == "modules.dep\n"
