@@ -151,8 +151,8 @@ def _split(debian: Path, arch: Arch) -> dict[str, tuple[str, Members]]:
     with tarfile.open(debian) as archive:
         for member in archive:
             path = member.name.removeprefix("./").strip("/")
-            content = archive.extractfile(member)
-            data = content.read() if member.isreg() and content else b""
+            content = archive.extractfile(member) if member.isreg() else None
+            data = content.read() if content else b""
             if found := re.fullmatch(r"var/lib/dpkg/info/([^:]+)(:amd64)?\.list", path):
                 owners.update((line.strip("/"), found[1]) for line in data.decode().splitlines())
             if found := re.fullmatch(r"usr/bin/python(3\.\d+)", path):
