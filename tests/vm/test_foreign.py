@@ -11,7 +11,7 @@ import pytest
 
 from tests.tool import Tool
 from tests.vm.foreign import PASSWORD, Versions, build_arch, build_musl
-from tests.vm.guest import PATIENCE, Guest, guest, wait
+from tests.vm.guest import PATIENCE, Guest, guest
 from tests.vm.trial import Image, Patient
 
 pytestmark = pytest.mark.vm
@@ -69,8 +69,7 @@ def arch(archlike: Versions, tmp_path_factory: pytest.TempPathFactory) -> Genera
 
 def test_arch_boots_updates_and_rolls_back(arch: Guest, archlike: Versions, tool: Tool) -> None:
     overview = arch.overview()
-    assert (overview["slot"], overview["image"]["version"], overview["image"]["distribution"]) == ("a", "1.0.0", "arch")
-    wait(lambda: arch.health()["system"]["state"] == "committed" or None, PATIENCE)
+    assert (overview["slot"], overview["image"]["version"]) == ("a", "1.0.0")
     done = tool.run("update", target(arch), "--bundle", archlike.bundle("1.1.0"), within=3 * PATIENCE)
     assert done.code == 0, f"{done.out}{done.err}\n{arch.machine.console[-3000:]}"
     assert "version 1.1.0 is committed in slot b" in done.out

@@ -19,6 +19,7 @@ def test_pacman_s_database(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         fields = {"NAME": name, "VERSION": version, "DESC": "a\nline", "ARCH": architecture, "SIZE": str(size)}
         (folder / "desc").write_text("".join(f"%{key}%\n{value}\n\n" for key, value in fields.items()))
+    (tmp_path / "root/var/lib/pacman/local/ALPM_DB_VERSION").write_text("9\n")
     run(["mksquashfs", tmp_path / "root", tmp_path / "root.squashfs", "-quiet", "-no-progress"])
     found = installed_packages(tmp_path / "root.squashfs")
     assert found == tuple(Installed(name, *rest) for name, rest in packages.items())

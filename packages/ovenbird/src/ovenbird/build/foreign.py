@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 
 USES_PACMAN = re.compile(r"\bpacman\b[^\n;&|]*\s-(S|-sync)")
 """A stage that installs packages by itself depends on what the lists offer at that time."""
-INSTALL = """\
-RUN --mount=type=bind,target=/run/stage set -eu; \\
-    pacman --config /run/stage/pacman.conf --noconfirm --noprogressbar --ask 4 -U /run/stage/packages/*; \\
-    rm -rf /var/cache/pacman/pkg/* /etc/pacman.d/gnupg
-"""
-"""`--ask 4`: a package that takes the place of another one may (alpm.h, ALPM_QUESTION_CONFLICT_PKG)."""
+INSTALL = (
+    "RUN --mount=type=bind,target=/run/stage set -eu; \\\n"
+    "    LC_ALL=C.UTF-8 pacman --config /run/stage/pacman.conf --noconfirm --noprogressbar"
+    " --ask 4 -U /run/stage/packages/*; \\\n"
+    "    rm -rf /var/cache/pacman/pkg/* /etc/pacman.d/gnupg\n"
+)
+"""`--ask 4`: a package that takes the place of another one may (alpm.h, ALPM_QUESTION_CONFLICT_PKG). The locale is for
+names of files, which libarchive converts."""
 _SYNC, _KEPT = "/var/lib/pacman/sync", "/var/cache/pacman/pkg"
 _ERROR = re.compile(r"^(?:error: .+|\S+: /.+ exists in .+)$", re.MULTILINE)
 

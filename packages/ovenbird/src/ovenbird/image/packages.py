@@ -14,7 +14,7 @@ from ovenbird.run import CommandError, run
 
 STATUS = "var/lib/dpkg/status"
 _NOT_THERE = ("no such file", "failed to find", "no matches for")
-LOCAL = "var/lib/pacman/local/*/desc"
+LOCAL = "var/lib/pacman/local/*-*/desc"
 
 
 class Installed(msgspec.Struct, frozen=True, order=True):
