@@ -97,6 +97,7 @@ def publish(arch: Arch) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    subprocess.run(["gpgconf", *home, "--kill", "all"], check=True)  # gpg leaves its agent running.
 
 
 Members = list[tuple[tarfile.TarInfo, bytes]]

@@ -107,6 +107,7 @@ def test_another_key(pacman: Pacman, repository: Arch, tmp_path: Path) -> None:
     thief = Arch(tmp_path / "thief")
     thief.core.mkdir(parents=True)
     make_key(thief)
+    publish(thief)
     strict = replace(pacman, folder=tmp_path / "strict", keys=(thief.keys,))
     with pytest.raises(NetworkError, match="not signed by any of the recipe's keys"):
         strict.fetch(packages, tmp_path / "cache")
