@@ -35,7 +35,7 @@ class Wire:
 
     def run(self, *words: str | Path, pid: int | None = None, check: bool = True) -> str:
         """Run a command to its end; returns what it printed."""
-        done = subprocess.run(self.inside(*words, pid=pid), capture_output=True, text=True, check=False)
+        done = subprocess.run(self.inside(*words, pid=pid), capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0 or not check, done
         return done.stdout + done.stderr
 
@@ -130,7 +130,8 @@ def _namespace(nested: Wire | None = None) -> Generator[int]:
         yield process.pid
     finally:
         end(process)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextmanager

@@ -90,9 +90,8 @@ def add(
             ).decode()
         )
     else:
-        print(
-            f"{'serving' if changed else 'already serving'} {image.name} {image.manifest.version} from {shown(image.folder)}"
-        )
+        how = "serving" if changed else "already serving"
+        print(f"{how} {image.name} {image.manifest.version} from {shown(image.folder)}")
 
 
 @app.command("rollback")

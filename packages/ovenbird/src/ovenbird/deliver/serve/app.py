@@ -46,19 +46,19 @@ class Desk:
 
     def menu(self, asker: Asker, address: str) -> menus.Menu:
         """What a client is offered; notes that it asked. Raises NoChoiceError."""
-        name, settings = find(self.book, asker)
-        seen = {"mac": asker.mac, "address": address}
+        name, _ = find(self.book, asker)
+        who = {"mac": asker.mac, "address": address}
         try:
             images = self.images.all()
             choice = choose(self.book, images, self.base, asker)
         except OvenbirdError as error:
-            self.clients.saw(time.time(), **seen, stage=Stage.MENU, name=name, serial=asker.serial, trouble=str(error))
+            self.clients.saw(time.time(), **who, stage=Stage.MENU, name=name, serial=asker.serial, trouble=str(error))
             raise
         manifest = choice.image.manifest
         self.clients.saw(
-            time.time(), **seen, stage=Stage.MENU, name=name, serial=asker.serial, trouble="", sent=0,
+            time.time(), **who, stage=Stage.MENU, name=name, serial=asker.serial, trouble="", sent=0,
             architecture=manifest.architecture, image=choice.image.name, version=manifest.version,
-            build=choice.image.id, size=manifest.root.size, hostname=settings.hostname and None,
+            build=choice.image.id, size=manifest.root.size,
         )  # fmt: skip
         return menus.Menu(self.base, choice, self._others(choice, images, asker), self.book.server.menu)
 
@@ -79,7 +79,6 @@ def make_app(desk: Desk) -> ASGIApp:
         Route("/static/{name}", answers.static),
         Route("/boot/ipxe", answers.ipxe),
         Route("/boot/grub", answers.grub),
-        Route("/boot/pxelinux/{name}", answers.pxelinux),
         Route("/programs/{name}", answers.program),
         Route("/images/{name}/{number}/{file}", answers.image),
         Route("/overlays/{number}/{file}", answers.overlay),
@@ -123,28 +122,14 @@ class _Answers:
         device = grub_device(self.desk.base)
         return await self._menu(request, lambda menu: menus.grub(menu, device), menus.grub_trouble)
 
-    async def pxelinux(self, request: Request) -> Response:
-        """PXELINUX asks for several names: an id, `01-MAC`, its address, `default`; the second is ours to answer."""
-        name = str(request.path_params["name"])
-        mac = words.plain_mac(name.removeprefix("01-"))
-        if not mac and name != "default":
-            return _nothing()
-        return await self._menu(request, menus.pxelinux, menus.pxelinux_trouble, Asker(mac=mac, architecture="amd64"))
-
     async def _menu(
-        self,
-        request: Request,
-        write: Callable[[menus.Menu], str],
-        trouble: Callable[[str], str],
-        asker: Asker | None = None,
+        self, request: Request, write: Callable[[menus.Menu], str], trouble: Callable[[str], str]
     ) -> Response:
         said = request.query_params
-        if asker is None:
-            processor = PROCESSORS.get(said.get("processor", ""), "")
-            serial = said.get("serial", "").strip()
-            asker = Asker(
-                words.plain_mac(said.get("mac", "")), serial if words.serial(serial) is None else "", processor
-            )
+        processor = PROCESSORS.get(said.get("processor", ""), "")
+        serial = said.get("serial", "").strip()
+        mac = words.plain_mac(said.get("mac", ""))
+        asker = Asker(mac, serial if words.serial(serial) is None else "", processor)
         try:
             # The images' manifests are read anew: an image that was just swapped is what the next client gets.
             return _script(write(await run_in_threadpool(self.desk.menu, asker, _address(request))))
@@ -176,7 +161,10 @@ class _Answers:
             return _nothing()
         address = _address(request)
         is_root = file == image.manifest.root.file
-        self.desk.clients.saw(time.time(), address=address, stage=Stage.ROOT if is_root else Stage.KERNEL)
+        self.desk.clients.saw(
+            time.time(), address=address, stage=Stage.ROOT if is_root else Stage.KERNEL, image=name, build=number,
+            version=image.manifest.version, architecture=image.manifest.architecture, size=image.manifest.root.size,
+        )  # fmt: skip
         sums = {one.file: one.sha256 for one in image.manifest.files}
         return FileAnswer(path, sums[file], moved=self._progress(address) if is_root else None)
 

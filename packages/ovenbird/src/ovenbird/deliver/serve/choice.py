@@ -122,8 +122,8 @@ def host_name(settings: Settings, asker: Asker) -> str:
 
 
 def display_words(display: Display) -> list[str]:
-    """A screen in the kernel's words: `video=CONNECTOR:MODE[e|d][,rotate=N]` (Documentation/fb/modedb.rst), and the turn of
-    the text console.
+    """A screen in the kernel's words: `video=CONNECTOR:MODE[e|d][,rotate=N]` (Documentation/fb/modedb.rst), and how the
+    text console is turned.
     """
     state = {True: "e", False: "d", None: ""}[display.enabled]
     value = (display.mode or "") + state

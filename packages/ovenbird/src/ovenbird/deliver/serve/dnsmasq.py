@@ -19,7 +19,7 @@ from ovenbird.deliver.serve import programs
 from ovenbird.deliver.serve.network import Place
 from ovenbird.deliver.serve.settings import Server
 from ovenbird.errors import HostError
-from ovenbird.run import spawn
+from ovenbird.run import PATIENCE, spawn
 
 LEASE = "12h"
 # Processor and firmware by the numbers of option 93 (IANA, "Processor Architecture Types").
@@ -127,7 +127,7 @@ class Sighting:
 
 _ACK = re.compile(r"\bDHCPACK\(\S+\) (\d+\.\d+\.\d+\.\d+) ([0-9a-f]{2}(?::[0-9a-f]{2}){5})")
 _ASKED = re.compile(
-    r"\b(?:DHCPDISCOVER|DHCPREQUEST|PXE)\(\S+\) (?:(\d+\.\d+\.\d+\.\d+) )?([0-9a-f]{2}(?::[0-9a-f]{2}){5})"
+    r"\b(DHCPDISCOVER|DHCPREQUEST|PXE)\(\S+\) (?:(\d+\.\d+\.\d+\.\d+) )?([0-9a-f]{2}(?::[0-9a-f]{2}){5})"
 )
 _SENT = re.compile(r"\bsent (\S+) to (\d+\.\d+\.\d+\.\d+)$")
 _FATAL = re.compile(r"^dnsmasq: (.*)")
@@ -138,7 +138,8 @@ def sighting(line: str) -> Sighting | None:
     if found := _ACK.search(line):
         return Sighting(mac=found[2], address=found[1])
     if found := _ASKED.search(line):
-        return Sighting(mac=found[2])
+        # In a request it is the address that it would like to have; to PXE it speaks from the one that it has.
+        return Sighting(mac=found[3], address=(found[2] or "") if found[1] == "PXE" else "")
     if found := _SENT.search(line):
         return Sighting(address=found[2], file=found[1])
     return None
@@ -178,7 +179,8 @@ def running(plan: Plan, seen: Callable[[Sighting], None], ended: Callable[[HostE
             yield
         finally:
             leaving.set()
-    reading.join(5)
+            process.terminate()  # Before the stream is closed, which another thread reads.
+            reading.join(PATIENCE)
 
 
 def _why(lines: list[str], code: int) -> HostError:

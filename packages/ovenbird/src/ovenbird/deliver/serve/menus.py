@@ -42,7 +42,7 @@ def title(image: Image) -> str:
 
 
 def ipxe(menu: Menu) -> str:
-    """https://ipxe.org/scripting: labels, `goto`, `menu` and `choose`; a failing line ends a script unless `||` follows."""
+    """https://ipxe.org/scripting: labels, `menu`, `choose`; a failing line ends a script unless `||` follows."""
     lines = ["#!ipxe"]
     if menu.shown:
         lines += [f"menu Ovenbird at {menu.base}"]

@@ -1,10 +1,9 @@
-"""The interface, the addresses and the ports of the server, looked at before anything is started, with exact remedies."""
+"""The interface, the addresses and the ports of the server, looked at before anything is started, with remedies."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shlex
 import socket
 import sys
@@ -41,7 +40,7 @@ class Place:
 
 
 def find_place(server: Server) -> Place:
-    """The interface and address that are meant. Raises UsageError: none by that name, no address, or several to choose."""
+    """The interface and address that are meant. Raises UsageError: none by that name, no address, several to choose."""
     there = _interfaces()
     if server.interface is not None:
         if server.interface not in there:
@@ -89,7 +88,7 @@ def _own(address: str, there: dict[str, list[IPv4Interface]]) -> tuple[str, IPv4
 
 
 def check_range(server: Server, place: Place) -> tuple[str, str]:
-    """The addresses that `full` gives: those that were asked for, else the upper half of the network. Raises UsageError."""
+    """The addresses that `full` gives: those asked for, else the upper half of the network. Raises UsageError."""
     if place.network.num_addresses < 4:
         raise UsageError(f"{place.interface} has the network {place.network}, which has no addresses to give")
     hosts = int(place.network.network_address), int(place.network.broadcast_address)
@@ -165,8 +164,9 @@ def port_error(error: OSError, kind: str, port: int, what: str) -> HostError:
         if port < limit and what == "HTTP":
             python = Path(sys.executable).resolve()
             hint = (
-                f"take a port from {limit} on (--port 8080), or allow it: `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`"
-                f" for everybody, `sudo setcap cap_net_bind_service=+ep {python}` for this Python, or run it by sudo"
+                f"take a port from {limit} on (--port 8080), or allow it:"
+                f" `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` for everybody,"
+                f" `sudo setcap cap_net_bind_service=+ep {python}` for this Python, or run it by sudo"
             )
         return HostError(f"{what} may not listen on {kind} port {port}: no right to", hint=hint)
     if error.errno == errno.EADDRNOTAVAIL:
@@ -185,7 +185,7 @@ def _holder(kind: str, port: int) -> str:
                     inodes.add(f"socket:[{fields[9]}]")
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
-            if os.readlink(link) in inodes:
+            if str(link.readlink()) in inodes:
                 name = (link.parents[1] / "comm").read_text().strip()
                 return f"{name} (process {link.parents[1].name})"
     return ""

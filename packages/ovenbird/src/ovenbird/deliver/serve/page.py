@@ -15,6 +15,10 @@ from ovenbird.deliver.serve.live import Client, Stage
 from ovenbird.deliver.watch import WELL, duration
 from ovenbird.units import size_text
 
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
+)
 STATIC = {"serve.css": "text/css", "serve.js": "text/javascript"}
 WORDS = {
     Stage.FIRMWARE: "starts its firmware",
@@ -64,7 +68,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"words": WORDS, "since": _since, "level": level}
+    made.globals.update(words=WORDS, since=_since, level=level)  # type: ignore[arg-type]  # any name may stand there
     return made
 
 
@@ -85,8 +89,7 @@ def level(client: Client) -> str:
 def whole(base: str, clients: Sequence[Client], images: Sequence[Shown], now: float) -> Response:
     """The page."""
     text = _environment().get_template("serve.html").render(base=base, clients=clients, images=images, now=now)
-    policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-    return HTMLResponse(text, headers={"Cache-Control": "no-store", "Content-Security-Policy": policy})
+    return HTMLResponse(text, headers={"Cache-Control": "no-store", "Content-Security-Policy": POLICY})
 
 
 def rows(clients: Sequence[Client], now: float) -> Response:

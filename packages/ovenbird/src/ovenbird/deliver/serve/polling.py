@@ -95,7 +95,7 @@ class Polling:
         if glance is None or self._stop.is_set():
             return
         now = self._clients.now(client.key)
-        # What answers may still be the system that ran before a restart, which the boot program's requests are newer than.
+        # What answers may still be the system from before a restart: the boot program's requests are newer than it.
         if now is not None and (now.last_seen <= client.last_seen or glance.boot_id != now.boot_id):
             self._note(client.mac, address, glance)
 
@@ -109,8 +109,8 @@ class Polling:
     def _note(self, mac: str, address: str, glance: Glance) -> None:
         self._clients.saw(
             time.time(), mac=mac, address=address, stage=Stage.RUNNING, hostname=harmless(glance.hostname),
-            running_image=harmless(glance.name), running_version=harmless(glance.version), health=harmless(glance.health),
-            boot_id=glance.boot_id,
+            running_image=harmless(glance.name), running_version=harmless(glance.version),
+            health=harmless(glance.health), boot_id=glance.boot_id,
         )  # fmt: skip
 
     def _listen(self) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ovenbird.errors import HostError, UsageError
 
-WAIT = 3.0
-"""Seconds for an answer: a server may first look whether an address is free, which takes it up to three (RFC 2131 3.1)."""
+WAIT = 6.0
+"""Seconds for an answer: a server may first look whether an address is free (RFC 2131 3.1), dnsmasq for three."""
 _COOKIE = bytes((99, 130, 83, 99))
 _MESSAGE_TYPE, _SERVER_ID, _PARAMETERS, _END = 53, 54, 55, 255
 _DISCOVER, _OFFER = 1, 2
@@ -94,7 +94,7 @@ def discover(hardware: bytes, number: int) -> bytes:
 
 
 def _checksum(header: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    total: int = sum(struct.unpack(f"!{len(header) // 2}H", header))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -1,7 +1,7 @@
 """The boot programs that firmware starts, out of the distribution's packages, in one folder for TFTP and HTTP.
 
-For PCs iPXE, which brings its own menus, HTTP and retries: Debian's package `ipxe` has it for BIOS (undionly.kpxe) and for
-UEFI of amd64 (snponly.efi), not for arm64. There it is GRUB, put together here from the target's modules
+For PCs iPXE, which brings its own menus, HTTP and retries: Debian's package `ipxe` has it for BIOS (undionly.kpxe) and
+for UEFI of amd64 (snponly.efi), not for arm64. There it is GRUB, put together here from the target's modules
 (`grub-efi-arm64-bin`, fetched by the private apt, as no host of another architecture can install it). PXELINUX
 (lpxelinux.0) is for BIOS machines that iPXE does not get along with.
 """
@@ -69,8 +69,6 @@ def lay_out(folder: Path, base: str, *, architectures: set[str], pxelinux: bool,
     for source in sources:
         shutil.copyfile(source.find(), folder / source.name)
         (folder / source.name).chmod(0o644)
-    if pxelinux:
-        (folder / "pxelinux.cfg").mkdir()
     if "arm64" in architectures:
         device = grub_device(base)
         with progress.step("making GRUB's network image for arm64"):

@@ -29,22 +29,19 @@ PIECE = 1 << 20
 STEP = 8 << 20
 """Bytes between two notes of how far a file is."""
 STALLED = 60
-"""Seconds that a client may leave bytes unacknowledged before it is gone: a machine that was switched off says nothing."""
+"""Seconds that a client may leave bytes unacknowledged: a machine that was switched off says nothing."""
+_DIGITS = 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of a file: from `start`, `count` of them, of `total`."""
+    """Bytes of a file: from `start`, `count` of them, of `total`; `asked` if a range was asked for and is given."""
 
     start: int
     count: int
     total: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all of it."""
-        return self.count == self.total
+    asked: bool = False
 
 
 def wanted(headers: Headers, total: int, tag: str) -> Part | None:
@@ -58,15 +55,15 @@ def wanted(headers: Headers, total: int, tag: str) -> Part | None:
     if asked is None or asked.groups() == ("", "") or headers.get("if-range", tag) != tag:
         return everything
     first, last = asked.groups()
-    if len(first) > 20 or len(last) > 20:
+    if len(first) > _DIGITS or len(last) > _DIGITS:
         return None
     if not first:
         count = min(int(last), total)
-        return Part(total - count, count, total) if count else None
+        return Part(total - count, count, total, asked=True) if count else None
     start, end = int(first), min(int(last) if last else total - 1, total - 1)
     if last and int(last) < start:
         return everything
-    return Part(start, end - start + 1, total) if start < total else None
+    return Part(start, end - start + 1, total, asked=True) if start < total else None
 
 
 class FileAnswer:
@@ -93,14 +90,7 @@ class FileAnswer:
             total = os.fstat(file.fileno()).st_size
             part = wanted(headers, total, self.tag)
             same = self.tag in headers.get("if-none-match", "")
-            status = 304 if same else 416 if part is None else 200 if part.whole and "range" not in headers else 206
-            if (
-                part is not None
-                and status == 206
-                and part.whole
-                and not _RANGE.fullmatch(headers["range"].replace(" ", ""))
-            ):
-                status = 200
+            status = 304 if same else 416 if part is None else 206 if part.asked else 200
             await send({"type": "http.response.start", "status": status, "headers": self._headers(status, part, total)})
             if part is None or same or scope["method"] == "HEAD" or not part.count:
                 await send({"type": "http.response.body", "body": b""})
@@ -189,6 +179,6 @@ class Sendfile(H11Protocol):
         # h11 checks the length against the header, and hands back what is not bytes.
         for item in self.conn.send_with_data_passthrough(h11.Data(data=_Length(message["count"]))) or ():  # type: ignore[arg-type]  # h11's documented use
             if isinstance(item, _Length):
-                await self.loop.sendfile(self.transport, message["file"], message["offset"], item.count)
+                await self.loop.sendfile(self.transport, message["file"], message["offset"], len(item))
             else:
                 self.transport.write(item)

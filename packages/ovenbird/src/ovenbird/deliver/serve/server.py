@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
-from ovenbird.deliver.serve import choice, dnsmasq, network, probe, programs, settings
+from ovenbird.deliver.serve import choice, dnsmasq, network, probe, programs, settings, tftp
 from ovenbird.deliver.serve.app import Desk, make_app
 from ovenbird.deliver.serve.images import HOW, Images
 from ovenbird.deliver.serve.live import Clients, Stage
@@ -114,8 +114,10 @@ def run(order: Order, progress: Progress) -> None:
         desk = Desk(
             prepared.base, prepared.book, prepared.images, clients, folder, choice.served_overlays(prepared.book)
         )
+        if server.bios == "pxelinux":
+            tftp.write_menus(folder, prepared.book, prepared.images.all(), prepared.base)
         http = _Http(desk)
-        stack.enter_context(_answering(doing, clients, http))
+        stack.enter_context(_answering(doing, desk, http))
         polling = Polling(clients, prepared.place.interface)
         polling.start()
         stack.callback(polling.stop)
@@ -148,8 +150,10 @@ def _alone(place: Place, progress: Progress) -> None:
 
 
 @contextmanager
-def _answering(doing: dnsmasq.Plan, clients: Clients, http: _Http) -> Generator[None]:
+def _answering(doing: dnsmasq.Plan, desk: Desk, http: _Http) -> Generator[None]:
     """dnsmasq; where another server gives addresses and names, for TFTP alone."""
+
+    clients = desk.clients
 
     def seen(sighting: dnsmasq.Sighting) -> None:
         stage = Stage.FIRMWARE if not sighting.file else None
@@ -158,7 +162,8 @@ def _answering(doing: dnsmasq.Plan, clients: Clients, http: _Http) -> Generator[
             stage = None  # Its boot program and its system ask for addresses again.
         if known is not None and known.stage == Stage.RUNNING:
             stage = None  # A lease that is renewed.
-        clients.saw(time.time(), mac=sighting.mac, address=sighting.address, stage=stage)
+        name = choice.find(desk.book, choice.Asker(mac=sighting.mac))[0] if sighting.mac else ""
+        clients.saw(time.time(), mac=sighting.mac, address=sighting.address, stage=stage, name=name or None)
 
     with dnsmasq.running(doing, seen, http.fail):
         yield
@@ -180,10 +185,12 @@ def _watching(order: Order, desk: Desk, progress: Progress) -> Generator[None]:
     def watch() -> None:
         known = mark()
         while not stop.wait(LOOK):
-            if (new := mark()) == known:
-                continue
-            known = new
             try:
+                if desk.book.server.bios == "pxelinux":
+                    tftp.write_menus(desk.programs, desk.book, desk.images.all(), desk.base)
+                if (new := mark()) == known:
+                    continue
+                known = new
                 book = _book(order, desk.images.names())
                 choice.check(book, desk.images.all(), desk.base)
                 desk.overlays = choice.served_overlays(book)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -226,7 +226,7 @@ def _check_server(server: Server, node: Node, problems: Problems) -> None:
     if (server.first is None) != (server.last is None):
         here, other = ("first", "last") if server.first else ("last", "first")
         problems.add(f"`server.{here}` needs `{other}` beside it", file=node.file, line=table[here].line)
-    if server.first and server.last and ip_address(server.first) > ip_address(server.last):
+    if server.first and server.last and IPv4Address(server.first) > IPv4Address(server.last):
         problems.add("`server.first` is after `last`", file=node.file, line=table["first"].line)
     for key in ("first", "gateway", "dns"):
         if key in table and server.dhcp != "full":
