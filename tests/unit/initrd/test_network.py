@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.httpd import Answer, serving
 from tests.unit.initrd.room import Room, furnish
 
@@ -41,7 +40,7 @@ def room(tmp_path: Path) -> Room:
     return furnish(tmp_path / "room", {"meminfo": ENOUGH_MEMORY})
 
 
-# --- what is fetched ---------------------------------------------------------------------------------------------------
+# --- what is fetched ---
 
 
 def test_a_root_is_fetched_and_nothing_is_said(room: Room) -> None:
@@ -128,19 +127,7 @@ def test_a_dead_server_is_asked_for_ever(room: Room) -> None:
     assert room.said.count("Connection refused") == 3
 
 
-def test_tls_is_spoken(room: Room, tmp_path: Path) -> None:
-    pem, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=test", "-days", "2"]
-    command = ["openssl", "req", "-x509", *words, "-keyout", pem, "-out", certificate]
-    subprocess.run(command, check=True, capture_output=True)
-    pem.write_bytes(pem.read_bytes() + certificate.read_bytes())
-    root = os.urandom(MIB)
-    with serving({"/root": [Answer(root)]}, certificate=pem) as (port, _, _):
-        assert sha256(root) in room.shell(FETCH, f"https://127.0.0.1:{port}", sha256(root))
-    assert room.said == ""
-
-
-# --- layers ------------------------------------------------------------------------------------------------------------
+# --- layers ---
 
 
 def archive(files: dict[str, bytes]) -> bytes:
@@ -201,7 +188,7 @@ def test_what_has_neither_sum_nor_signature_is_not_used(room: Room) -> None:
     assert "It has no #sha256=, and the image cannot check signatures." in room.said
 
 
-# --- addresses ---------------------------------------------------------------------------------------------------------
+# --- addresses ---
 
 PARSE = """
 parse_ip "$1" || { echo refused; exit 0; }
@@ -245,8 +232,8 @@ def test_no_ip_word_is_run_or_ends_the_shell(tmp_path_factory: pytest.TempPathFa
 def test_what_dhcp_says_is_kept_as_values(room: Room) -> None:
     """The first answer wins, and nothing in it is a program."""
     script = """
-        interface=eth1 ip=10.0.0.9 mask=22 router='10.0.0.1 10.0.0.2' dns='10.0.0.3 10.0.0.4' domain='$(touch /bad) a' \\
-            /lib/dhcp bound
+        interface=eth1 ip=10.0.0.9 mask=22 router='10.0.0.1 10.0.0.2' dns='10.0.0.3 10.0.0.4' \\
+            domain='$(touch /bad) a' /lib/dhcp bound
         interface=eth0 ip=10.9.9.9 mask=8 /lib/dhcp bound
         interface=eth0 ip=10.8.8.8 /lib/dhcp deconfig
         ip() { echo "ip $*"; }
