@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent: `status`, and of the content the first `cut` bytes (None: all); `length` is what the headers claim."""
+    """What is sent: `status`, of the content the first `cut` bytes (None: all), and `length` as the headers have it."""
 
     content: bytes = b""
     status: int = 200

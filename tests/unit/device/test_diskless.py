@@ -9,7 +9,7 @@ import pytest
 
 from ovenbird_device.facts import boot
 from ovenbird_device.facts.overview import DataFacts, Places, Reader
-from ovenbird_device.slots.disk import NoSlots, locate, read_note
+from ovenbird_device.slots.disk import NoSlotsError, locate, read_note
 from ovenbird_device.web import view
 
 from .conftest import Device
@@ -82,5 +82,5 @@ def test_what_is_full_is_said(device: Device, state: boot.DataState, available: 
 def test_it_has_no_slots(tmp_path: Path) -> None:
     file = tmp_path / "boot"
     file.write_text(NOTE)
-    with pytest.raises(NoSlots, match=f"booted from the network and has no slots: its system comes from {ROOT}"):
+    with pytest.raises(NoSlotsError, match=f"booted from the network and has no slots: its system comes from {ROOT}"):
         locate(read_note(file))

@@ -1,4 +1,4 @@
-"""The initrd's way to an address and a file with the real dnsmasq: DHCP, names, TFTP, in a network of the test's own."""
+"""The initrd's way to an address and a file, with the real dnsmasq in a network of the test's own: DHCP, names, TFTP."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ NETWORK = """
     ip addr add 10.77.0.1/24 dev far1
     serve() {
         while [ ! -e "$1/asked" ]; do sleep 0.1; done
-        exec dnsmasq --conf-file=/dev/null --no-daemon --user=root --group= --pid-file= --no-ping --dhcp-authoritative \\
-            --no-resolv --no-hosts --address=/boot.test/10.77.0.1 --interface=far1 --bind-interfaces \\
+        exec dnsmasq --conf-file=/dev/null --no-daemon --user=root --group= --pid-file= --no-ping \\
+            --dhcp-authoritative --no-resolv --no-hosts --address=/boot.test/10.77.0.1 \\
+            --interface=far1 --bind-interfaces \\
             --dhcp-range=10.77.0.50,10.77.0.50,1h --dhcp-leasefile="$1/leases" --domain=test \\
             --dhcp-option=121,10.99.0.0/16,10.77.0.9,0.0.0.0/0,10.77.0.1 \\
             --enable-tftp --tftp-root="$1/boot" >"$1/dnsmasq.log" 2>&1

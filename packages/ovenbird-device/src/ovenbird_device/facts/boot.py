@@ -20,7 +20,7 @@ _STATES = ("ok", "repaired", "degraded", "tmpfs", "zram")
 
 
 class Diskless(msgspec.Struct, frozen=True):
-    """Where a machine without a disk got what it runs. Overlays and home are URLs with the SHA-256 of what was there."""
+    """Where a machine without a disk got what it runs. Overlays and home are URLs with the sums of their content."""
 
     root: str
     overlays: tuple[str, ...] = ()

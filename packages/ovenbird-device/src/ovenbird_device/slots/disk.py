@@ -28,7 +28,7 @@ class SlotsError(Exception):
     """The slots cannot be used as asked; the message is for people. Nothing was changed."""
 
 
-class NoSlots(SlotsError):
+class NoSlotsError(SlotsError):
     """This machine runs from the network: it has no slots at all."""
 
 
@@ -101,9 +101,9 @@ def read_note(path: Path) -> Note:
 def locate(note: Note, system: Path = Path("/sys"), devices: Path = Path("/dev")) -> Disk:
     """The disk of the running system. SlotsError says what is missing or odd."""
     if note.server:
-        raise NoSlots(
-            f"this machine was booted from the network and has no slots: its system comes from {note.server[:200]}, and a "
-            "new one with the next restart"
+        raise NoSlotsError(
+            f"this machine was booted from the network and has no slots: its system comes from {note.server[:200]}, "
+            "and a new one with the next restart"
         )
     root = note.root_device.removeprefix("/dev/").replace("/", "!")
     folder = (system / "class/block" / root).resolve() if root else system / "none"

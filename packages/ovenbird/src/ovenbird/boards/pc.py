@@ -1,9 +1,9 @@
 """A PC, notebook or server of 64-bit x86: real disks, keyboards for the debug shell, and the usual watchdogs.
 
-The modules are a list and not what the build machine happens to have, so that an image boots on any PC. Graphics are not
-in it: they are loaded by the running system. The network is in that of the initrd for machines without a disk: what sits on
-main boards, in notebooks and thin clients. Server adapters are not (ixgbe, i40e, mlx5 are as large as all these together);
-`[boot] modules` of the recipe adds them.
+The modules are a list and not what the build machine happens to have, so that an image boots on any PC. Graphics are
+not in it: they are loaded by the running system. The network is in that of the initrd for machines without a disk: what
+sits on main boards, in notebooks and thin clients. Server adapters are not (ixgbe, i40e, mlx5 are as large as all these
+together); `[boot] modules` of the recipe adds them.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ BOARD = Board(
         "virtio_pci",
         "virtio_mmio",
         "virtio_net",
-    ),  # fmt: skip
+    ),
     console=(*WORDS, "console=ttyS1,115200"),
     selector=Selector.AUTOBOOT,
     models=MODELS,
