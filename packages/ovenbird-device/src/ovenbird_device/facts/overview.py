@@ -82,6 +82,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryFacts
     temperatures: list[TemperatureFacts]
     data: DataFacts
+    diskless: boot.Diskless | None
+    swap: str
     addresses: list[AddressFacts]
     boot: BootFacts
 
@@ -187,6 +189,8 @@ class Reader:
                 TemperatureFacts(name=one.name, celsius=one.celsius) for one in hardware.temperatures(places.system)
             ],
             data=self.data(),
+            diskless=note.diskless,
+            swap=note.swap,
             addresses=[
                 AddressFacts(interface=one.interface, address=one.address, prefix=one.prefix, link_local=one.link_local)
                 for one in addresses.read()

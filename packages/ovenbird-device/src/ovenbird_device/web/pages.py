@@ -57,6 +57,7 @@ class Pages:
             meters=view.meters(overview),
             strata=view.strata(overview),
             headline=view.headline(overview),
+            full=view.is_full(overview),
             charts=charts,
         )
 

@@ -39,7 +39,7 @@ from ovenbird.build.inputs import (
 from ovenbird.build.packages import Packages, find_packages, find_sources
 from ovenbird.build.store import key_of
 from ovenbird.files import sha256_of
-from ovenbird.image import grub, initrd, raspberry, rescue, root
+from ovenbird.image import grub, initrd, netboot, raspberry, rescue, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
 
@@ -103,6 +103,11 @@ class Plan:
     def target(self) -> Target:
         """The machine that apps are made for."""
         return target_of(self.loaded, self.board, self.packages.target)
+
+    @property
+    def netboot(self) -> bool:
+        """Whether machines can boot it from the network."""
+        return any(step.name == "netboot" for step in self.steps)
 
     @property
     def finished(self) -> str:
@@ -237,16 +242,12 @@ def _steps(
     tree_step = grow("tree", "tree", parent, {**_tree_inputs(parent, own_files, run), **made}, last)
     if way.twin and not way.emulates(last):
         tree_step = cross("twin", tree_step)
-    initrd_step = add(
-        "initrd",
-        "initrd",
-        {
-            "kernel": kernel_step.key,
-            "modules": " ".join(initrd_modules(loaded, machine)),
-            "init": file_digest(initrd.INIT),
-            "maker": sha256_of(Path(initrd.__file__))[:24],
-        },
-    )
+    initrd_inputs = {
+        "kernel": kernel_step.key,
+        "init": text_digest("".join(file_digest(file) for file in (initrd.INIT, initrd.NETWORK, initrd.DHCP))),
+        "maker": sha256_of(Path(initrd.__file__))[:24],
+    }
+    initrd_step = add("initrd", "initrd", {**initrd_inputs, "modules": " ".join(initrd_modules(loaded, machine))})
     root_step = add(
         "root",
         "root",
@@ -270,6 +271,20 @@ def _steps(
             **(_card_inputs(loaded, machine, tools) if machine.models else {}),
         },
     )
+    if recipe.boot.netboot and netboot.makes_sense(machine):
+        modules = " ".join(netboot_modules(loaded, machine))
+        small = add("netboot-initrd", "netboot initrd", {**initrd_inputs, "modules": modules})
+        add(
+            "netboot",
+            "netboot",
+            {
+                "kernel": kernel_step.key,
+                "initrd": small.key,
+                "root": root_step.key,
+                "name": f"{recipe.image.name} {recipe.image.version}",
+                "cmdline": netboot.command_line(kernel_arguments(loaded, machine), "", 0),
+            },
+        )
     beside: dict[str, str] = {}
     if recipe.disk.rescue is not None:
         rescue_tree = grow("rescue-tree", "rescue tree", device_step, _tree_inputs(device_step, files))
@@ -383,6 +398,11 @@ def initrd_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
     """The kernel modules that the initrd is asked to carry."""
     more = rescue.MODULES if loaded.recipe.disk.rescue is not None else ()
     return (*machine.initrd_modules, *more, *loaded.recipe.boot.modules)
+
+
+def netboot_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
+    """The same for the initrd of a machine without a disk."""
+    return (*machine.network_modules, *loaded.recipe.boot.modules)
 
 
 def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
