@@ -181,7 +181,7 @@ def test_beside_a_dhcp_server_each_firmware_boots(lab: Lab) -> None:
     assert all(f"{URL}/images/thin/" in roots[number] for number in ("01", "02", "03", "04"))
     assert f"{URL}/images/thin-arm/" in roots["05"]
     assert said["01"].endswith(
-        f" ovenbird.overlays={URL}/one;{URL}/two ovenbird.zram=25 systemd.hostname=desk-1"
+        f" ovenbird.overlays={URL}/one;{URL}/two ovenbird.zram=25 BOOTIF=01-52-54-00-aa-00-01 systemd.hostname=desk-1"
         " video=HDMI-A-1:1280x720 ovenbird.rdp=main:10.0.0.2;spare:10.0.0.3"
     )
     assert lab.wire.curl("--range", "0-3", roots["01"]) == "hsqs"

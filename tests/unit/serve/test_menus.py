@@ -76,6 +76,7 @@ def test_the_command_line_is_the_manifests_then_the_clients(images: list[Image])
     assert choice.command_line == (
         f"{manifest.command_line} ovenbird.root={BASE}/images/thin/{choice.image.id}/root.squashfs"
         " ovenbird.data=tmpfs:64M ovenbird.toram ovenbird.overlays=http://a/one;http://a/two ovenbird.zram=0"
+        " BOOTIF=01-52-54-00-00-00-01"
         " systemd.hostname=desk video=HDMI-A-1:1920x1080@60,rotate=90 fbcon=rotate:1 video=DP-1:d quiet"
     )
 

@@ -177,15 +177,12 @@ class _Answers:
 
     async def overlay(self, request: Request) -> ASGIApp:
         number, file = str(request.path_params["number"]), str(request.path_params["file"])
-        bare = file.removesuffix(".sha256")
-        overlay = self.desk.overlays.get(f"{number}/{bare}") or self.desk.overlays.get(f"{number}/{file}")
+        overlay = self.desk.overlays.get(f"{number}/{file}")
         if overlay is None:
             return _nothing()
         total = await run_in_threadpool(lambda: overlay.sha256)
         if not total.startswith(number):
             return _nothing()  # It has been changed; clients that ask from now on are told its new place.
-        if file != overlay.path.name:
-            return PlainTextResponse(f"{total}  {overlay.path.name}\n")
         return FileAnswer(overlay.path, total)
 
 

@@ -95,8 +95,12 @@ def command_line(image: Image, settings: Settings, base: str, asker: Asker) -> s
         said.append(f"{PREFIX}toram")
     if settings.overlays:
         said.append(f"{PREFIX}overlays={';'.join(address_of(one, base) for one in settings.overlays)}")
+    if settings.home is not None:
+        said.append(f"{PREFIX}home={address_of(settings.home, base)}")
     if settings.zram is not None:
         said.append(f"{PREFIX}zram={settings.zram}")
+    if asker.mac:
+        said.append(f"BOOTIF=01-{asker.mac.replace(':', '-')}")  # The initrd asks on this interface first.
     if hostname := host_name(settings, asker):
         said.append(f"systemd.hostname={hostname}")
     for display in settings.display:
@@ -138,7 +142,8 @@ def display_words(display: Display) -> list[str]:
 
 def served_overlays(book: Book) -> dict[str, Overlay]:
     """The overlays that are files here, by the path below /overlays/ in their URLs."""
-    named = [*book.everyone.overlays, *(one for client in book.clients.values() for one in client.overlays)]
+    everybody = (book.everyone, *book.clients.values())
+    named = [one for some in everybody for one in (*some.overlays, some.home or "://")]
     overlays = [Overlay(Path(one)) for one in dict.fromkeys(named) if "://" not in one]
     return {overlay.place: overlay for overlay in overlays}
 

@@ -1,4 +1,4 @@
-"""Overlays that are files of the server: found under a URL that names their content, with their sums beside them."""
+"""Overlays that are files of the server: found under a URL that names their content, which the client verifies."""
 
 from __future__ import annotations
 
@@ -39,5 +39,8 @@ class Overlay:
 
 
 def address_of(written: str, base: str) -> str:
-    """The URL of an overlay as the settings have it: a URL, or an absolute path."""
-    return written if "://" in written else f"{base}/overlays/{Overlay(Path(written)).place}"
+    """The URL of an overlay as the settings have it: a URL, or an absolute path, whose content is named with it."""
+    if "://" in written:
+        return written
+    overlay = Overlay(Path(written))
+    return f"{base}/overlays/{overlay.place}#sha256={overlay.sha256}"

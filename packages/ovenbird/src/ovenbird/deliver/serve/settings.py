@@ -86,6 +86,10 @@ class Settings(Section, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(extra={"read": "overlay"})], ...],
         Meta(description="Overlays over the root, the lowest first: files, which the server gives out, or URLs."),
     ] = ()
+    home: Annotated[
+        str | None,
+        Meta(description="What lies below /home: a file or a URL, as an overlay.", extra={"read": "overlay"}),
+    ] = None
     hostname: Annotated[
         str | None,
         text("Host name. `{mac}` is the hardware address, `{serial}` the serial number.", words.host_template),
@@ -96,7 +100,7 @@ class Settings(Section, frozen=True, kw_only=True):
     data: Annotated[
         str | None,
         text(
-            "Where changes go: `tmpfs`, `tmpfs:SIZE`, or `PARTUUID=…` of a local disk.",
+            "Where changes go: `tmpfs`, `zram` or `local` (a disk), with `:SIZE` if need be.",
             words.data,
             example="tmpfs:512M",
         ),

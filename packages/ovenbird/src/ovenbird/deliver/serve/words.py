@@ -15,8 +15,8 @@ from ovenbird.recipe.rules import Complaint
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 _SERIAL: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?", re.ASCII)
-_SIZE: Final = r"[1-9][0-9]{0,6}[KMG%]?"
-_DATA: Final = re.compile(rf"tmpfs(:{_SIZE})?|PARTUUID=[0-9A-Fa-f-]{{1,40}}", re.ASCII)
+_SIZE: Final = r"([1-9][0-9]{0,6}[KMG]?|[1-9][0-9]?%)"
+_DATA: Final = re.compile(rf"(tmpfs|zram|local)(:{_SIZE})?", re.ASCII)
 _MODE: Final = re.compile(r"[1-9][0-9]{2,4}x[1-9][0-9]{2,4}(@[1-9][0-9]{0,2})?", re.ASCII)
 _CONNECTOR: Final = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*-[0-9]{1,2}", re.ASCII)
 _FILE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~-]{0,126}", re.ASCII)
@@ -32,6 +32,7 @@ _OURS: Final = (
 )
 _KEYS: Final = {
     "ovenbird.overlays": "overlays",
+    "ovenbird.home": "home",
     "ovenbird.zram": "zram",
     "ovenbird.data": "data",
     "ovenbird.toram": "toram",
@@ -95,7 +96,7 @@ def data(text: str) -> Complaint | None:
     """Where the writable layer is."""
     if _DATA.fullmatch(text):
         return None
-    return Complaint(f'"{text[:80]}" is no place for changes', 'write "tmpfs", "tmpfs:512M" or "PARTUUID=…"')
+    return Complaint(f'"{text[:80]}" is no place for changes', 'write "tmpfs:512M", "zram:20%" or "local"')
 
 
 def host_template(text: str) -> Complaint | None:
