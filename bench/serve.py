@@ -35,9 +35,10 @@ with making.serving(Path(sys.argv[1])) as serving:
 
 def measure() -> Report:
     """Measure, in turns."""
+    from tests.unit.serve.making import make_out
+
     from ovenbird.deliver.serve.images import Images
     from ovenbird.progress import QuietProgress
-    from tests.unit.serve.making import make_out
 
     report = Report("serve: a root of 512 MiB to one client, by sendfile and in pieces")
     with tempfile.TemporaryDirectory(prefix="ovenbird-bench-") as name:

@@ -68,7 +68,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(words=WORDS, since=_since, level=level)  # type: ignore[arg-type]  # any name may stand there
+    made.globals.update(words=WORDS, since=_since, level=level)
     return made
 
 

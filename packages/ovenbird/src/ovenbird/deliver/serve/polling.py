@@ -51,17 +51,22 @@ def neighbours(interface: str) -> dict[str, str]:
 
 
 class Polling:
-    """A thread that asks round after round until it is stopped."""
+    """Threads that ask round after round until they are stopped. `own` is this machine's address on the interface, to
+    listen on for devices that announce themselves; nobody listens without one.
+    """
 
-    def __init__(self, clients: Clients, interface: str, every: float = EVERY, port: int = PORT) -> None:
+    def __init__(
+        self, clients: Clients, interface: str, own: str = "", *, every: float = EVERY, port: int = PORT
+    ) -> None:
         self._clients = clients
         self._interface = interface
+        self._own = own
         self._every = every
         self._port = port
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._loop, args=(self._round, every), daemon=True),
-            threading.Thread(target=self._loop, args=(self._listen, every), daemon=True),
+            threading.Thread(target=self._loop, args=(work, every), daemon=True)
+            for work in (self._round, *([self._listen] if own else []))
         ]
 
     def start(self) -> None:
@@ -116,7 +121,7 @@ class Polling:
     def _listen(self) -> None:
         """Devices that announce themselves on the interface, and whose address is one of a client."""
         try:
-            mdns.listen(self._every, [self._interface], self._announced)
+            mdns.listen(self._every, [self._own], self._announced)
         except OvenbirdError:
             self._stop.wait(self._every)
 

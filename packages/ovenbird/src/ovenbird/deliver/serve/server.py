@@ -118,7 +118,7 @@ def run(order: Order, progress: Progress) -> None:
             tftp.write_menus(folder, prepared.book, prepared.images.all(), prepared.base)
         http = _Http(desk)
         stack.enter_context(_answering(doing, desk, http))
-        polling = Polling(clients, prepared.place.interface)
+        polling = Polling(clients, prepared.place.interface, prepared.place.address)
         polling.start()
         stack.callback(polling.stop)
         stack.enter_context(_watching(order, desk, progress))
