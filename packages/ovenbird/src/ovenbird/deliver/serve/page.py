@@ -61,15 +61,13 @@ class Shown:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    return Environment(
         loader=PackageLoader("ovenbird.deliver.serve", "templates"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(words=WORDS, since=_since, level=level)
-    return made
 
 
 def _since(client: Client, now: float) -> str:
@@ -88,13 +86,21 @@ def level(client: Client) -> str:
 
 def whole(base: str, clients: Sequence[Client], images: Sequence[Shown], now: float) -> Response:
     """The page."""
-    text = _environment().get_template("serve.html").render(base=base, clients=clients, images=images, now=now)
+    text = (
+        _environment()
+        .get_template("serve.html")
+        .render(base=base, clients=clients, images=images, now=now, words=WORDS, since=_since, level=level)
+    )
     return HTMLResponse(text, headers={"Cache-Control": "no-store", "Content-Security-Policy": POLICY})
 
 
 def rows(clients: Sequence[Client], now: float) -> Response:
     """The list of clients alone."""
-    text = _environment().get_template("clients.html").render(clients=clients, now=now)
+    text = (
+        _environment()
+        .get_template("clients.html")
+        .render(clients=clients, now=now, words=WORDS, since=_since, level=level)
+    )
     return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 
 
