@@ -5,15 +5,9 @@ Their kernel is a real one, their initrd a shell that says what it was told and 
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,7 +19,8 @@ from ovenbird.build.store import Store, cache_folder
 from ovenbird.recipe.model import Base
 from ovenbird.run import run
 from tests.unit.serve.making import make_out
-from tests.vm.wire import ARM64, BIOS, HTTP_ONLY, SERVER, UEFI, Machine, Wire, wire, with_mac
+from tests.vm.served import URL, Lab, on_a_wire
+from tests.vm.wire import ARM64, BIOS, HTTP_ONLY, SERVER, UEFI
 
 pytestmark = pytest.mark.vm
 
@@ -37,22 +32,6 @@ exec </dev/console >/dev/console 2>&1
 echo "CMDLINE $(/bin/busybox cat /proc/cmdline)"
 /bin/busybox poweroff -f
 """
-BOOK = """\
-[server]
-interface = "br0"
-{server}
-[all]
-image = "thin"
-[client.desk-1]
-mac = "52-54-00-AA-00-01"
-zram = 25
-command_line = ["ovenbird.rdp=main:10.0.0.2;spare:10.0.0.3"]
-overlays = ["http://10.77.0.1:8080/one", "http://10.77.0.1:8080/two"]
-[[client.desk-1.display]]
-connector = "HDMI-A-1"
-mode = "1280x720"
-"""
-URL = f"http://{SERVER}:8080"
 
 
 @pytest.fixture(scope="module")
@@ -99,67 +78,11 @@ def make_initrd(busybox: Path) -> bytes:
     return packed.read_bytes()
 
 
-@dataclass
-class Lab:
-    """The server on its network."""
-
-    wire: Wire
-    state: Path
-    outs: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def ovenbird(self, *words: str | Path) -> str:
-        """Run a verb of `ovenbird serve` to its end, in the network."""
-        return self.wire.run(*PROGRAM, *words, "--state", self.state, check=False)
-
-    def start(self, server: str = "", *options: str) -> None:
-        """Start the server, and wait until it answers."""
-        (self.state / "serve.toml").write_text(BOOK.format(server=server))
-        self.process = self.wire.start(*PROGRAM, "--state", self.state, *options, log="serve.log")
-        end = time.monotonic() + 90
-        while "the page is" not in self.log:
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < end, self.log
-            time.sleep(0.1)
-
-    @property
-    def log(self) -> str:
-        """What the server has said."""
-        return (self.wire.folder / "serve.log").read_text()
-
-    def stop(self) -> None:
-        """Ctrl-C: it ends well, and nothing is left."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) == 0, self.log
-        assert "Traceback" not in self.log
-        assert not self.wire.run("ss", "-Hlun", "sport = :69").strip()
-        self.process = None
-
-    def clients(self) -> dict[str, Any]:
-        """The live list by hardware addresses."""
-        return {one["mac"]: one for one in json.loads(self.wire.curl(f"{URL}/clients"))["clients"]}
-
-    def boot(self, name: str, kind: Sequence[str], mac: str, program: str = "qemu-system-x86_64") -> Machine:
-        """Switch a machine on."""
-        return self.wire.client(name, *with_mac(kind, mac), program=program)
-
-
-PROGRAM = ("env", f"OVENBIRD_CACHE={cache_folder()}", str(Path(sys.executable).with_name("ovenbird")), "serve")
-
-
 @pytest.fixture
 def lab(outs: Path, tmp_path: Path) -> Generator[Lab]:
     """A network with the server's machine; image 1.0 and the one for arm64 are there."""
-    state = tmp_path / "state"
-    state.mkdir()
-    with wire(tmp_path) as net:
-        made = Lab(net, state, outs)
-        for name in ("1.0", "arm"):
-            assert "serving" in made.ovenbird("add", outs / name)
+    with on_a_wire(tmp_path, (outs / "1.0", outs / "arm")) as made:
         yield made
-        if made.process is not None:
-            made.stop()
 
 
 def test_beside_a_dhcp_server_each_firmware_boots(lab: Lab) -> None:
@@ -195,14 +118,14 @@ def test_beside_a_dhcp_server_each_firmware_boots(lab: Lab) -> None:
     lab.stop()
 
 
-def test_alone_it_gives_addresses_and_images_are_swapped(lab: Lab) -> None:
+def test_alone_it_gives_addresses_and_images_are_swapped(lab: Lab, outs: Path) -> None:
     """Full DHCP, BIOS by PXELINUX, UEFI by HTTP; the next boot has the new image, and after a rollback the old one."""
     pxelinux = (*BIOS, "-kernel", "/usr/lib/ipxe/ipxe.lkrn", "-append", f"dhcp && chain tftp://{SERVER}/lpxelinux.0")
     lab.start('dhcp = "full"\nbios = "pxelinux"\n')
     line = lab.boot("first", pxelinux, "52:54:00:aa:00:01").wait_for("CMDLINE ")
     assert "systemd.hostname=desk-1" in line
     old = line.partition("/images/thin/")[2][:16]
-    assert "serving thin 1.1" in lab.ovenbird("add", lab.outs / "1.1")
+    assert "serving thin 1.1" in lab.ovenbird("add", outs / "1.1")
     line = lab.boot("second", (*UEFI, *HTTP_ONLY), "52:54:00:aa:00:04").wait_for("CMDLINE ")
     new = line.partition("/images/thin/")[2][:16]
     assert new != old
@@ -213,27 +136,6 @@ def test_alone_it_gives_addresses_and_images_are_swapped(lab: Lab) -> None:
     line = lab.boot("third", BIOS, "52:54:00:aa:00:07").wait_for("CMDLINE ")
     assert line.partition("/images/thin/")[2][:16] == old
     lab.stop()
-
-
-def test_another_dhcp_server_is_seen_and_ports_are_explained(lab: Lab) -> None:
-    """Full DHCP is refused unless forced; a port in use has its holder's name; without rights there is a remedy."""
-    lab.wire.router()
-    (lab.state / "serve.toml").write_text('[server]\ninterface = "br0"\n')
-    said = lab.ovenbird("--dhcp", "full")
-    assert "br0 already has a DHCP server: 10.77.0.2 offers 10.77.0.1" in said
-    assert "--dhcp proxy" in said
-    lab.start("", "--dhcp", "full", "--force")
-    assert "HTTP cannot listen on TCP port 8080: it is in use by" in lab.ovenbird()
-    assert "TFTP cannot listen on UDP port 69: it is in use by dnsmasq" in lab.ovenbird("--port", "8081")
-    lab.stop()
-    bare = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--")
-    done = lab.wire.run(*bare, *PROGRAM, "--state", lab.state, check=False)
-    assert "TFTP may not listen on UDP port 69: no right to" in done
-    assert "sudo " in done
-    done = lab.wire.run(*bare, *PROGRAM, "--state", lab.state, "--port", "80", check=False)
-    assert "sysctl net.ipv4.ip_unprivileged_port_start=80" in done
-    assert "setcap cap_net_bind_service=+ep" in done
-    assert "Traceback" not in done
 
 
 def test_many_clients_at_once(lab: Lab) -> None:

@@ -94,7 +94,13 @@ def _proxy(plan: Plan) -> list[str]:
         # Shown to a Raspberry Pi alone: what its firmware looks for in the answer.
         'pxe-service=tag:pi,0,"Raspberry Pi Boot"',
     ]
-    lines += [f'pxe-service=tag:!ipxe,tag:!pi,{kind},"{_MESSAGE}",{loader}' for kind, loader in loaders(plan).items()]
+    for kind, loader in loaders(plan).items():
+        if kind in (HTTP_X64, HTTP_ARM64):
+            # It takes what the offer itself says, and asks for nothing more, as PXE does.
+            tag = f"kind{kind}"
+            lines += [f"dhcp-match=set:{tag},option:client-arch,{kind}", f"dhcp-boot=tag:{tag},tag:!ipxe,{loader}"]
+        else:
+            lines.append(f'pxe-service=tag:!ipxe,tag:!pi,{kind},"{_MESSAGE}",{loader}')
     return lines
 
 
