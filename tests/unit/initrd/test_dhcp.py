@@ -1,4 +1,4 @@
-"""The initrd's way to an address and a file, with the real dnsmasq in a network of the test's own: DHCP, names, TFTP."""
+"""The initrd's way to an address and a file, with the real dnsmasq in a network of its own: DHCP, names, TFTP."""
 
 from __future__ import annotations
 
