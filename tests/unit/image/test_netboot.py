@@ -1,4 +1,4 @@
-"""`netboot/` as a build writes it: a manifest that a boot server takes, and a folder that is read back like any image."""
+"""`netboot/` as a build writes it: a manifest that a boot server takes, a folder that is read back like any image."""
 
 from __future__ import annotations
 
