@@ -1,4 +1,4 @@
-"""The initrd's way to an address and a file, with the real dnsmasq in a network of the test's own: DHCP, names, TFTP."""
+"""The initrd's way to an address and a file, with the real dnsmasq in a network of its own: DHCP, names, TFTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NETWORK = """
 """
 FIND = """
     network=1 debug=0 root=tftp://boot.test/images/root meminfo=/meminfo sys=/fake
-    load_modules() { :; }
+    load_modules() { echo "modules $1" >>/said; }
     sleep() { echo "pause $1" >>/said; : >/asked; usleep 500000; }
     for name in near0 near1; do
         mkdir -p /fake/class/net/$name/device

@@ -1,8 +1,8 @@
 """`python3 -m ovenbird_device.update.overlay SHA256 NAME SIGNATURE`: whether an overlay from the network is signed.
 
 The initrd asks this of the image's own program, in a root that is already known to be right. What is signed is one line
-as `sha256sum` prints it: the digest of the overlay, two spaces, its name, a newline. So nothing large is held in memory,
-and one overlay cannot be put in another's place. Trusted are the certificates whose bundles the image takes.
+as `sha256sum` prints it: the overlay's digest, two spaces, its name, a newline. So nothing large is held in memory, and
+one overlay cannot be put in another's place. Trusted are the certificates whose bundles the image takes.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ FOLDERS = (
 # What `init` calls by name. A debug shell has all of busybox.
 APPLETS = (
     "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "du", "find", "grep", "hexdump", "ip", "ipcalc",
-    "kill", "mkdir", "mkfifo", "mkswap", "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum",
-    "sleep", "sort", "ssl_client", "stat", "swapon", "switch_root", "sync", "tail", "tar", "tftp", "tr", "udhcpc",
-    "umount", "usleep", "watchdog", "wget", "xzcat", "zcat",
+    "kill", "mkdir", "mkfifo", "mkswap", "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh",
+    "sha256sum", "sleep", "sort", "ssl_client", "stat", "swapon", "switch_root", "sync", "tail", "tar", "tftp", "tr",
+    "udhcpc", "umount", "usleep", "watchdog", "wget", "xzcat", "zcat",
 )  # fmt: skip
 ON_DEMAND = frozenset({"loop", "zram", "8021q"})
 """Modules of no device that `init` loads when it comes to them."""

@@ -58,5 +58,6 @@ def write_manifest(
     try:
         load(text)
     except FormatError as error:
-        raise ImageError(str(error), hint="look at `cmdline` in [boot] of the recipe") from error
+        hint = "shorten `cmdline` in [boot] of the recipe, or say `netboot = false` there"
+        raise ImageError(str(error), hint=hint) from error
     write_atomically(folder / MANIFEST, text)
