@@ -13,7 +13,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
@@ -64,7 +64,8 @@ _KINDS: Final = {
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One path. `mode` are the permission bits, `size` is in bytes, `target` is a link's or a device's, `sha256` a
-    file's if it was asked for, `same_as` the first name of a file with several (hard links).
+    file's if it was asked for, `same_as` the first name of a file with several (hard links). `time` (seconds since
+    1970) is no difference between two entries.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Entry:
     sha256: str = ""
     same_as: str = ""
     attributes: tuple[str, ...] = ()
+    time: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,8 @@ def _define(match: re.Match[bytes], entries: dict[str, Entry], places: list[tupl
         kind = Kind.SOCKET if rest == b"s" else Kind.PIPE
     elif kind is not Kind.FOLDER:
         target = rest.decode("utf-8", "surrogateescape")
-    entries[path] = Entry(kind, int(match[4], 8), int(match[5]), int(match[6]), size, target)
+    mode, uid, gid = int(match[4], 8), int(match[5]), int(match[6])
+    entries[path] = Entry(kind, mode, uid, gid, size, target, time=int(match[3]))
 
 
 def _hash(
