@@ -165,6 +165,30 @@ class Engine:
             self._buildah("config", "--arch", architecture, container)
             self._buildah("commit", "--quiet", "--format", "oci", container, self.image(key), what=what)
 
+    def work_on(
+        self,
+        parent: str,
+        key: str,
+        work: Callable[[Sequence[str], Mapping[str, str]], None],
+        *,
+        lists: Path | None = None,
+        archives: Path | None = None,
+        environment: Mapping[str, str],
+        what: str,
+    ) -> None:
+        """Make an image of another one by a program of this machine, which gets the words (and the environment) before
+        a command that is to run in the tree, as a `RUN` of a stage does. `lists` and `archives` are as in `build`.
+        """
+        with self._container(parent) as container:
+            words = [*self._enter(), *self._program(), "run", "--isolation", "chroot"]
+            if lists is not None:
+                words += ["--volume", f"{lists}:/var/lib/apt/lists:O"]
+            if archives is not None:
+                words += ["--volume", f"{archives}:/var/cache/apt/archives:rw"]
+            inside = [f"{name}={value}" for name, value in sorted(environment.items())]
+            work([*words, container, "--", "env", *inside], self._environment())
+            self._buildah("commit", "--quiet", "--format", "oci", container, self.image(key), what=what)
+
     def _in_tree(
         self,
         container: str,

@@ -51,6 +51,8 @@ USES_APT = re.compile(
     r"\b(apt|apt-get|aptitude)\b[^\n;&|]*"
     r"\b(install|reinstall|update|\w*upgrade|build-dep|satisfy|source|download)\b"
 )
+# The same of a playbook, by its modules.
+PLAYS_APT = re.compile(r"^\s*-?\s*(ansible\.(builtin|legacy)\.)?(apt|package|apt_repository)\s*:", re.MULTILINE)
 PACKAGE_LISTS = "package lists"  # the input that such a stage has
 
 
@@ -360,7 +362,8 @@ def _stage_inputs(stage: Stage, parent: Step, index: Index, tools: Tools) -> dic
         **file_inputs(files),
         **tools.inputs("buildah"),
     }
-    if any(USES_APT.search(text) for text in texts):
+    uses_apt = PLAYS_APT if stage.by == "ansible" else USES_APT
+    if any(uses_apt.search(text) for text in texts):
         inputs[PACKAGE_LISTS] = index.digest()[:24]
     return inputs
 

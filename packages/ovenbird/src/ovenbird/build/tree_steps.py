@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovenbird.base.debian import bake_base, newest_change
-from ovenbird.build import compiled, device, terminal, tree
+from ovenbird.build import ansible, compiled, device, terminal, tree
 from ovenbird.build.apps import step as apps
 from ovenbird.build.apps.kind import Workshop
 from ovenbird.build.context import lay_out, settle
@@ -105,12 +105,36 @@ def _stage(baker: Baker, step: Step) -> StepRecord:
         context.mkdir()
         files = {**stage_files(stage), **stage.files}
         lay_out(context, files, baker.epoch(parent), architecture=baker.plan.board.architecture)
+        if stage.by == "ansible":
+            _play(baker, making, step, stage, context, shown)
+            return
         try:
             _build(baker, making, step, stage.containerfile, context, stage.arguments, shown)
         except CommandError as error:
             raise BuildError(error.message, where=str(stage.folder), hint=_shell_hint(baker, stage)) from error
 
     return baker.run(step, make)
+
+
+def _play(baker: Baker, making: Making, step: Step, stage: Stage, context: Path, shown: Shown) -> None:
+    epoch = baker.epoch(step.parent)
+    making.facts["epoch"] = str(epoch)
+    index = baker.plan.packages.of(step.architecture)
+    engine = baker.engine_of(step)
+    play = ansible.Play(stage, context, baker.store.root, hint=_shell_hint(baker, stage))
+    with ExitStack() as stack:
+        apt = PACKAGE_LISTS in step.inputs
+        engine.work_on(
+            baker.plan.step(step.parent).key,
+            step.key,
+            lambda words, environment: play.run(words, environment, shown.line),
+            lists=index.lists if apt else None,
+            archives=stack.enter_context(index.archives(())) if apt else None,
+            environment={"SOURCE_DATE_EPOCH": str(epoch), **ansible.INSIDE},
+            what=step.name,
+        )
+    shutil.rmtree(context)
+    making.size = engine.layer_size(step.key)
 
 
 def _shell_hint(baker: Baker, stage: Stage) -> str:

@@ -12,6 +12,9 @@ def run(
     image: Annotated[Path, typer.Argument(help="A disk image, a folder with one, or a recipe (built first).")] = Path(),
     bios: Annotated[bool, typer.Option("--bios", help="Boot by BIOS instead of UEFI.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the disk beside the image and use it again.")] = False,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Make the whole root writable, on a disk that is kept; see capture.")
+    ] = False,
     memory: Annotated[str | None, typer.Option(help="Memory of the machine, such as 2G.")] = None,
     port: Annotated[
         list[str] | None, typer.Option(metavar="HOST:GUEST", help="Forward one more port (repeatable).")
@@ -25,7 +28,8 @@ def run(
 ) -> None:
     """Boot an image in QEMU, say how to reach it, and run it until Ctrl-C.
 
-    The disk is thrown away at the end, the image itself is never changed; --keep keeps a copy.
+    The disk is thrown away at the end, the image itself is never changed; --keep keeps a copy. --writable is for setting
+    a system up by hand: what is installed there can be captured.
     """
     from ovenbird.progress import choose
     from ovenbird.vm import running, terminal
@@ -35,7 +39,14 @@ def run(
     target = running.find_target(image, progress)
     ports = [Forward.parse(text) for text in port or []]
     with running.session(
-        target, bios=bios, keep=keep, memory=memory, ports=ports, display=display, password=password
+        target,
+        bios=bios,
+        keep=keep,
+        writable=writable,
+        memory=memory,
+        ports=ports,
+        display=display,
+        password=password,
     ) as session:
         try:
             for line in session.introduction():

@@ -20,7 +20,7 @@ from ovenbird.recipe.nodes import Node
 from ovenbird.recipe.problems import shown
 
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]*")
-ParameterType = Literal["string", "integer", "boolean", "list", "choice", "file", "files"]
+ParameterType = Literal["string", "integer", "boolean", "list", "choice", "file", "files", "folder"]
 
 
 class Parameter(Section, frozen=True, kw_only=True):
@@ -30,7 +30,8 @@ class Parameter(Section, frozen=True, kw_only=True):
         ParameterType,
         Meta(
             description="`string`, `integer`, `boolean`, `list` (of texts without blanks, joined by blanks), `choice` "
-            "(one of `choices`), `file` (a path) or `files` (a path with wildcards, or a list of such)."
+            "(one of `choices`), `file` (a path), `files` (a path with wildcards, or a list of such) or `folder` (a path; "
+            "all that is in it counts)."
         ),
     ]
     help: Annotated[str, Meta(description="What it is for, for people.")] = ""
@@ -119,6 +120,8 @@ class ParameterReader:
                 return self.file(node)
             case "files":
                 return self.globs(node)
+            case "folder":
+                return self.folder(node)
 
     def matching(self, node: Node, text: str) -> str | Failed:
         """The text, if it is as the parameter's pattern wants it."""
@@ -171,6 +174,26 @@ class ParameterReader:
             return FAILED
         target = f"parameters/{self.name}/{path.name}"
         self.files[target] = path
+        return target
+
+    def folder(self, node: Node) -> str | Failed:
+        """A folder's place in the context, with every file and link that is in it."""
+        text = self.decoder.text(node, self.name)
+        if isinstance(text, Failed) or not text:
+            return text
+        path = beside(node, text)
+        if not path.is_dir():
+            return self.decoder.wrong(node, f'`{self.name}`: "{text[:200]}" is no folder')
+        if path.resolve() in node.file.resolve().parents:
+            return self.decoder.wrong(
+                node,
+                f'`{self.name}`: "{text[:200]}" holds the recipe itself',
+                "put what belongs to it into a folder of its own: every file in it counts",
+            )
+        target = f"parameters/{self.name}"
+        for file in sorted(path.rglob("*")):
+            if (file.is_symlink() or file.is_file()) and "__pycache__" not in file.parts:
+                self.files[f"{target}/{file.relative_to(path)}"] = file
         return target
 
     def globs(self, node: Node) -> str | Failed:

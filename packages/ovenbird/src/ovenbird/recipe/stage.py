@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
@@ -47,6 +47,13 @@ class StageFile(Section, frozen=True, kw_only=True):
             "architecture: it compiles programs, say."
         ),
     ] = False
+    by: Annotated[
+        Literal["containerfile", "ansible"],
+        Meta(
+            description="What carries the stage out: its Containerfile.part, inside of the tree, or Ansible, from this "
+            "machine, with the playbook that its parameters `folder` and `playbook` name."
+        ),
+    ] = "containerfile"
     parameters: Annotated[dict[str, Parameter], Meta(description="The parameters, each as `[parameters.NAME]`.")] = (
         field(default_factory=dict[str, Parameter])
     )
@@ -68,6 +75,7 @@ class Stage:
     files: Mapping[str, Path] = dataclass_field(default_factory=dict[str, Path])
     description: str = ""
     emulate: bool = False
+    by: str = "containerfile"
 
 
 def stock_names(stock: Path = STOCK) -> list[str]:
@@ -144,7 +152,9 @@ def read_stage(
     if len(decoder.problems.found) > before:
         return None
     emulate = emulate or described.emulate
-    return Stage(folder.name, folder, part, values, described.packages, files, described.description, emulate)
+    return Stage(
+        folder.name, folder, part, values, described.packages, files, described.description, emulate, by=described.by
+    )
 
 
 def describe_stage(folder: Path, problems: Problems) -> StageFile | None:

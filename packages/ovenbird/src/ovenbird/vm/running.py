@@ -12,13 +12,14 @@ import secrets
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovenbird.boards import Board, board
 from ovenbird.boards.board import Selector
 from ovenbird.errors import ImageError, UsageError
 from ovenbird.progress import Progress
+from ovenbird.vm import writable as writable_root
 from ovenbird.vm.accelerator import Accelerator
 from ovenbird.vm.command import Boot, Settings
 from ovenbird.vm.machine import Machine, MachineError
@@ -49,6 +50,11 @@ class Target:
     def kept(self) -> Path:
         """Where a machine that is kept has its disk."""
         return self.disk.with_name(f"{self.disk.stem}.kept{self.disk.suffix}")
+
+    @property
+    def workshop(self) -> Path:
+        """Where a machine with a writable root has its disk."""
+        return writable_root.place(self.disk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class Session:
     target: Target
     machine: Machine
     password: str
+    writable: bool = False
 
     @property
     def url(self) -> str:
@@ -128,12 +135,14 @@ class Session:
         """What is about to run, in lines for people."""
         settings, machine = self.machine.settings, self.machine
         how = "KVM" if machine.accelerator is Accelerator.KVM else "software emulation, as KVM does not work here"
-        disk = f"kept in {self.target.kept}" if machine.keeps else "thrown away at the end"
+        kept = self.target.workshop if self.writable else self.target.kept
+        disk = f"kept in {kept}" if machine.keeps else "thrown away at the end"
         ports = ", ".join(f"{forward.host} -> {forward.guest}" for forward in settings.forwards)
-        return [
+        lines = [
             f"{self.target.name} on {self.target.board.name}, by {settings.boot.upper()}, with {how}",
             f"disk: {disk}; ports: {ports}; console: {machine.files.log}",
         ]
+        return [*lines, "THE ROOT IS WRITABLE: all that is changed there stays on that disk"] if self.writable else lines
 
     def instructions(self, timings: Timings) -> list[str]:
         """How to reach the device, in lines for people."""
@@ -144,6 +153,7 @@ class Session:
             f"  user      {USER}",
             f"  password  {self.password}",
             f"  ssh       {self.ssh_command}",
+            *([f"  root      writable; when it is off: ovenbird capture {self.target.workshop}"] if self.writable else ()),
             "",
             "Ctrl-C shuts it down.",
         ]
@@ -207,12 +217,16 @@ def session(
     *,
     bios: bool = False,
     keep: bool = False,
+    writable: bool = False,
     memory: str | None = None,
     ports: Iterable[Forward] = (),
     display: bool = False,
     password: str | None = None,
 ) -> Generator[Session]:
-    """Switch a target on; leaving the context cuts the power. Raises UsageError, HostError, MachineError."""
+    """Switch a target on; leaving the context cuts the power. Raises UsageError, HostError, MachineError.
+
+    With `keep` its disk is kept. With `writable` its whole root can be changed, on a disk of its own that is kept too.
+    """
     if target.board.selector is Selector.AUTOBOOT:
         raise UsageError(
             f"the board {target.board.name} boots by its own firmware, which QEMU does not have",
@@ -220,6 +234,10 @@ def session(
         )
     if bios and not target.board.bios:
         raise UsageError(f"the board {target.board.name} has no BIOS", hint="leave out --bios: it boots by UEFI")
+    if writable and (bios or keep):
+        raise UsageError(
+            "--writable boots the kernel itself and keeps a disk of its own", hint="leave out --bios and --keep"
+        )
     password = password or secrets.token_hex(6)
     settings = Settings(
         target.board.virtual,
@@ -229,5 +247,12 @@ def session(
         credentials={CREDENTIAL: password},
         display=display,
     )
-    with Machine(settings, [target.disk], keep=target.kept if keep else None) as machine:
-        yield Session(target, machine, password)
+    if not writable:
+        with Machine(settings, [target.disk], keep=target.kept if keep else None) as machine:
+            yield Session(target, machine, password)
+        return
+    disk = target.workshop
+    with writable_root.direct(disk if disk.exists() else target.disk, target.board, writable_root.WORD) as kernel:
+        settings = replace(settings, boot=Boot.KERNEL, kernel=kernel)
+        with Machine(settings, [target.disk], keep=disk, growth=writable_root.GROWTH) as machine:
+            yield Session(target, machine, password, writable=True)
