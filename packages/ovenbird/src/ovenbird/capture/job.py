@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ovenbird import boards
 from ovenbird.capture.image import open_disk
-from ovenbird.capture.recipe import RECIPE, TARBALL, Findings, init_of, write_recipe
+from ovenbird.capture.recipe import RECIPE, TARBALL, Findings, init_of, lacking, write_recipe
 from ovenbird.capture.remote import Address, Remote
 from ovenbird.capture.rules import Rules
 from ovenbird.capture.tree import Choice, Member, Source, choose, compressed, write_members
@@ -83,7 +83,7 @@ def capture(request: Request, progress: Progress) -> Captured:
         choice.left,
         (out / TARBALL).stat().st_size,
         fresh,
-        tuple(source.notes),
+        (*source.notes, *((want,) if (want := lacking(choice.words)) else ())),
     )
 
 

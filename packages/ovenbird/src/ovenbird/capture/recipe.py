@@ -26,6 +26,19 @@ CAPTURED: Final = "captured.toml"
 RECIPE: Final = "ovenbird.toml"
 BOARDS: Final = {"amd64": "vm", "arm64": "vm-arm64", "armhf": "rpi-armhf"}
 """The board of a new recipe, by the architecture of the machine's programs."""
+# What the agent and the build's own steps look for in a tree with systemd, by Debian's package that brings it.
+NEEDED: Final = {
+    "ca-certificates": ("/usr/sbin/update-ca-certificates",),
+    "dbus": ("/usr/bin/dbus-daemon", "/usr/bin/dbus-broker"),
+    "e2fsprogs": ("/sbin/e2fsck",),
+    "iproute2": ("/bin/ip", "/sbin/ip"),
+    "kmod": ("/bin/kmod",),
+    "openssl": ("/usr/bin/openssl",),
+    "python3": ("/usr/bin/python3",),
+    "systemd-resolved": ("/lib/systemd/systemd-resolved",),
+    "systemd-timesyncd": ("/lib/systemd/systemd-timesyncd",),
+    "udev": ("/lib/systemd/systemd-udevd",),
+}
 _TEXTS: Final = ("/etc/os-release", "/usr/lib/os-release", "/etc/hostname")
 _LARGEST_TEXT: Final = 1 << 16
 _PROGRAMS: Final = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
@@ -91,7 +104,23 @@ class _Joined(BytesIO):
 
 def init_of(paths: Container[str]) -> str | None:
     """The program that a tree with these paths begins with; None if it has none that is known."""
-    return next((path for path in ROOTS if path in paths or f"/usr{path}" in paths), None)
+    return next((path for path in ROOTS if _has(paths, path)), None)
+
+
+def _has(paths: Container[str], path: str) -> bool:
+    return path in paths or f"/usr{path}" in paths
+
+
+def lacking(paths: Container[str]) -> str | None:
+    """What to install on a machine with systemd, so that the agent and a build of it find what they need; None if
+    nothing is missing. A tree without systemd gets no agent.
+    """
+    if not _has(paths, "/lib/systemd/systemd"):
+        return None
+    missing = [name for name, places in NEEDED.items() if not any(_has(paths, place) for place in places)]
+    if not missing:
+        return None
+    return f"the build will want more in it; install it there and capture again: apt-get install {' '.join(missing)}"
 
 
 def write_recipe(

@@ -40,6 +40,13 @@ class StageFile(Section, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(extra={"rule": rules.package})], ...],
         Meta(description="Debian packages that the stage needs; they are installed with the base, in one go."),
     ] = ()
+    arch: Annotated[
+        tuple[Annotated[str, Meta(extra={"rule": rules.arch_package})], ...] | None,
+        Meta(
+            description="The same on Arch Linux, by Arch's names. A stage with `packages` and without this cannot be "
+            "used there."
+        ),
+    ] = None
     emulate: Annotated[
         bool,
         Meta(
@@ -75,6 +82,8 @@ class Stage:
     files: Mapping[str, Path] = dataclass_field(default_factory=dict[str, Path])
     description: str = ""
     emulate: bool = False
+    arch: tuple[str, ...] | None = None
+    """Its packages on Arch Linux; None where it does not say."""
     by: str = "containerfile"
 
 
@@ -153,7 +162,16 @@ def read_stage(
         return None
     emulate = emulate or described.emulate
     return Stage(
-        folder.name, folder, part, values, described.packages, files, described.description, emulate, by=described.by
+        name=folder.name,
+        folder=folder,
+        containerfile=part,
+        arguments=values,
+        packages=described.packages,
+        files=files,
+        description=described.description,
+        emulate=emulate,
+        arch=described.arch,
+        by=described.by,
     )
 
 
