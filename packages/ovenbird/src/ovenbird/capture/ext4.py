@@ -27,6 +27,7 @@ ROOT: Final = 2
 _BATCH: Final = 400  # files a run of debugfs
 _BATCH_SIZE: Final = 64 << 20  # bytes of them, unless one alone is larger
 _RECOVER: Final = 0x4  # s_feature_incompat: the journal is to be replayed
+_INLINE: Final = 0x10000000  # i_flags: the content is in the inode itself; debugfs tells all the room there
 _ENCRYPTED: Final = 0x800  # i_flags: the content is encrypted (fscrypt)
 _KINDS: Final = {
     0o040000: Kind.FOLDER,
@@ -58,6 +59,7 @@ class Inode:
     target: str | None
     device: tuple[int, int]
     encrypted: bool
+    inline: bool
     attributes: tuple[tuple[str, int], ...]
 
 
@@ -207,16 +209,23 @@ class Ext4:
         if inode.kind is Kind.LINK:
             target = inode.target
             if target is None:
+                self._shorten(number)
                 target = os.fsdecode(self._take(f"content-{number}", inode.size, path))
             return replace(entry, target=target, attributes=attributes), io.BytesIO()
         if inode.kind is not Kind.FILE:
             return replace(entry, attributes=attributes), io.BytesIO()
+        self._shorten(number)
         file = self.scratch / f"content-{number}"
         if not file.is_file() or file.stat().st_size != inode.size:
             raise _damaged(self.region, f"{path} cannot be read whole")
         stream = file.open("rb")
         file.unlink()
         return replace(entry, size=inode.size, attributes=attributes), stream
+
+    def _shorten(self, number: int) -> None:
+        inode, file = self._inodes[number], self.scratch / f"content-{number}"
+        if inode.inline and file.is_file() and file.stat().st_size > inode.size:
+            os.truncate(file, inode.size)
 
     def _take(self, name: str, size: int, path: str) -> bytes:
         file = self.scratch / name
@@ -296,7 +305,12 @@ def _inode(answer: bytes, number: int, region: Region) -> Inode:
         target=target,
         device=(int(device[1]), int(device[2])) if device else (0, 0),
         encrypted=bool(int(mode[2], 16) & _ENCRYPTED),
-        attributes=tuple((found[1].decode(), int(found[2])) for found in _ATTRIBUTE.finditer(attributes)),
+        inline=bool(int(mode[2], 16) & _INLINE),
+        attributes=tuple(
+            (found[1].decode(), int(found[2]))
+            for found in _ATTRIBUTE.finditer(attributes)
+            if found[1] != b"system.data"  # The rest of an inline content.
+        ),
     )
 
 

@@ -151,7 +151,9 @@ def write_recipe(
 
 def _recipe(release: Mapping[str, str], name: str, board: str, root: int) -> str:
     described = release.get("PRETTY_NAME", "")
-    about = f"description = {json.dumps(f'{described}, set up by hand'[:200], ensure_ascii=False)}\n" if described else ""
+    about = (
+        f"description = {json.dumps(f'{described}, set up by hand'[:200], ensure_ascii=False)}\n" if described else ""
+    )
     return f"""\
 # A system that was set up by hand. This file is yours; {CAPTURED} comes from `ovenbird capture`.
 include = [{json.dumps(CAPTURED)}]

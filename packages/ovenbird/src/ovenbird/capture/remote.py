@@ -24,7 +24,21 @@ from ovenbird.errors import HostError, ImageError, NetworkError, OvenbirdError, 
 from ovenbird.run import run, spawn
 
 DISKS: Final = frozenset(
-    ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "zfs", "bcachefs", "overlay", "squashfs", "erofs")
+    (
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "f2fs",
+        "jfs",
+        "reiserfs",
+        "zfs",
+        "bcachefs",
+        "overlay",
+        "squashfs",
+        "erofs",
+    )
 )
 """The kinds of file systems whose files are the machine's own; all others are made by its kernel, or come from others."""
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]+(?:%\w+)?)")
@@ -62,7 +76,8 @@ tar --version 2>/dev/null | sed -n '1s/^/tar /p'
 if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo 'root yes'; fi
 if [ -e /usr/lib/ovenbird/image.json ]; then echo 'ovenbird yes'; fi
 sed 's/^/mount /' /proc/self/mountinfo
-sed -n 's/^\\(ID\\|VERSION_ID\\|VERSION_CODENAME\\|PRETTY_NAME\\)=/release \\1=/p' /etc/os-release /dev/null 2>/dev/null
+sed -n 's/^\\(ID\\|VERSION_ID\\|VERSION_CODENAME\\|PRETTY_NAME\\)=/release \\1=/p' /etc/os-release 2>/dev/null
+exit 0
 """
 
 
@@ -147,7 +162,9 @@ class Remote:
     def read(self, chosen: Sequence[str]) -> Iterator[Member]:
         """These paths, as its tar sends them."""
         names = b"".join(b"." + os.fsencode(path) + b"\0" for path in chosen)
-        words = "--null --no-recursion --verbatim-files-from --numeric-owner --xattrs --format=pax --no-acls --no-selinux"
+        words = (
+            "--null --no-recursion --verbatim-files-from --numeric-owner --xattrs --format=pax --no-acls --no-selinux"
+        )
         script = f"LC_ALL=C tar -C / {words} --xattrs-include='*' --pax-option=delete=atime,delete=ctime -cf - -T -"
         command = self.address.command(self._privileged(script))
         with (

@@ -8,6 +8,7 @@ them), so that nobody has to be root.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -190,8 +191,11 @@ def compressed(file: Path) -> Generator[IO[bytes]]:
             try:
                 yield process.stdin
                 process.stdin.close()
-            except BrokenPipeError:
-                pass  # It says why below.
+            except BaseException as error:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+                if not isinstance(error, BrokenPipeError):  # It says why below.
+                    raise
             if process.wait() == 0:
                 return
         errors.seek(0)

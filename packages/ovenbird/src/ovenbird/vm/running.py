@@ -142,7 +142,9 @@ class Session:
             f"{self.target.name} on {self.target.board.name}, by {settings.boot.upper()}, with {how}",
             f"disk: {disk}; ports: {ports}; console: {machine.files.log}",
         ]
-        return [*lines, "THE ROOT IS WRITABLE: all that is changed there stays on that disk"] if self.writable else lines
+        return (
+            [*lines, "THE ROOT IS WRITABLE: all that is changed there stays on that disk"] if self.writable else lines
+        )
 
     def instructions(self, timings: Timings) -> list[str]:
         """How to reach the device, in lines for people."""
@@ -153,7 +155,11 @@ class Session:
             f"  user      {USER}",
             f"  password  {self.password}",
             f"  ssh       {self.ssh_command}",
-            *([f"  root      writable; when it is off: ovenbird capture {self.target.workshop}"] if self.writable else ()),
+            *(
+                [f"  root      writable; when it is off: ovenbird capture {self.target.workshop}"]
+                if self.writable
+                else ()
+            ),
             "",
             "Ctrl-C shuts it down.",
         ]

@@ -177,7 +177,9 @@ def client(words: dict[str, str]) -> int:
     display = ["--", "/usr/bin/Xorg", ":0", "vt1", "-keeptty", "-nolisten", "tcp", "-s", "0"]
     done = subprocess.run(["xinit", "/usr/bin/xfreerdp3", *server.words(), *display], check=False)
     if done.returncode:
-        print(f"\033[2J\033[H\n{server.name} ({server.address}:{server.port}) does not answer. Trying again.", flush=True)
+        print(
+            f"\033[2J\033[H\n{server.name} ({server.address}:{server.port}) does not answer. Trying again.", flush=True
+        )
     return 0
 
 

@@ -37,9 +37,7 @@ class Connection(ConnectionBase):
         self._connected = True
         return self
 
-    def exec_command(
-        self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
-    ) -> tuple[int, bytes, bytes]:
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a shell command; returns its exit code and what it printed."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         done = _inside("/bin/sh", "-c", cmd, data=in_data or b"")
