@@ -112,9 +112,22 @@ def disk(out: Path, parts: Sequence[tuple[str, bytes | Path]], label: str = "gpt
     return out
 
 
-def take(what: Path | str, out: Path, rules: Rules | None = None, **more: object) -> Captured:
+def take(
+    what: Path | str,
+    out: Path,
+    rules: Rules | None = None,
+    *,
+    slot: str | None = None,
+    partition: int | None = None,
+    port: int | None = None,
+    key: str | None = None,
+    options: Sequence[str] = (),
+) -> Captured:
     """Capture, with the rules that come with Ovenbird unless others are given."""
-    return capture(Request(str(what), out, rules or read_rules(), **more), QuietProgress())  # type: ignore[arg-type]  # Fields of Request.
+    request = Request(
+        str(what), out, rules or read_rules(), slot=slot, partition=partition, port=port, key=key, options=options
+    )
+    return capture(request, QuietProgress())
 
 
 def members(captured: Captured) -> dict[str, tuple[tarfile.TarInfo, bytes]]:

@@ -1,4 +1,4 @@
-"""Disk images as machines: real file systems and partition tables, read without mounting, and everything that is none."""
+"""Disk images as machines: real file systems and partition tables, never mounted, and everything that is none."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.unit.capture.machines import CAPABILITY, FILES, MIB, debugfs, disk, ext4, fill, members, take
 
 from ovenbird.capture.rules import Rules, parse, read_rules
 from ovenbird.errors import DiskFullError, ImageError, UsageError
 from ovenbird.files import sha256_of
-from ovenbird.recipe.model import parse_size
-from tests.unit.capture.machines import CAPABILITY, FILES, MIB, debugfs, disk, ext4, fill, members, take
+from ovenbird.recipe.size import parse_size
 
 LUKS = b"LUKS\xba\xbe\x00\x02" + bytes(4096)
 
@@ -128,7 +128,11 @@ def test_one_that_was_in_use_is_repaired_in_a_copy(machine: Path, tmp_path: Path
     assert any("repaired" in note for note in captured.notes)
     assert members(captured)["/home/anna/notes"][1] == b"kept\n"
     assert sha256_of(image) == before
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["captured.toml", "ovenbird.toml", "root.tar.zst"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "captured.toml",
+        "ovenbird.toml",
+        "root.tar.zst",
+    ]
 
 
 @pytest.mark.parametrize("label", ["gpt", "dos"])

@@ -1,4 +1,4 @@
-"""A machine over SSH: a real sshd on this machine, whose logins find themselves in a small tree with GNU's own tools."""
+"""A machine over SSH: a real sshd of this machine, whose logins are in a small tree with GNU's own tools."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.unit.capture.machines import FILES, fill, members, take
 
+from ovenbird.capture.job import Captured
 from ovenbird.capture.remote import Address, Remote
 from ovenbird.capture.rules import Rules
 from ovenbird.errors import HostError, NetworkError, OvenbirdError, UsageError
-from tests.unit.capture.machines import FILES, fill, members, take
 
-PROGRAMS = ("sh", "find", "tar", "id", "uname", "sed")
+PROGRAMS = ("sh", "find", "tar", "id", "sed")
 # Whoever is not root is it in a namespace of its own.
 APART = "" if os.geteuid() == 0 else "unshare --map-root-user "
 
@@ -97,13 +98,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
         daemon.wait()
 
 
-def of(server: Server, **more: object) -> dict[str, object]:
-    """The arguments of a capture of that machine."""
-    return {"port": server.port, "key": str(server.key), "options": server.options, **more}
+def of(
+    server: Server,
+    out: Path,
+    rules: Rules | None = None,
+    *,
+    name: str | None = None,
+    port: int | None = None,
+    key: Path | None = None,
+    options: Sequence[str] | None = None,
+) -> Captured:
+    """Capture that machine, or one that is reached nearly as it is."""
+    return take(
+        name or server.name,
+        out,
+        rules,
+        port=port or server.port,
+        key=str(key or server.key),
+        options=server.options if options is None else options,
+    )
 
 
 def test_a_machine_is_taken_as_it_is(server: Server, tmp_path: Path) -> None:
-    captured = take(server.name, tmp_path / "out", Rules(()), **of(server))
+    captured = of(server, tmp_path / "out", Rules(()))
     found = members(captured)
     for name, content in FILES.items():
         if name != "usr/bin/sh":
@@ -119,10 +136,10 @@ def test_a_machine_is_taken_as_it_is(server: Server, tmp_path: Path) -> None:
 
 
 def test_again_it_gives_the_same_bytes_without_what_is_personal(server: Server, tmp_path: Path) -> None:
-    first = take(server.name, tmp_path / "first", **of(server))
+    first = of(server, tmp_path / "first")
     (server.tree / "var/log/new.log").write_text("somebody\n")
     (server.tree / "tmp/new").touch()
-    second = take(server.name, tmp_path / "second", **of(server))
+    second = of(server, tmp_path / "second")
     assert first.sha256 == second.sha256
     found = members(second)
     every = b"".join(content for path, (_, content) in found.items() if not path.startswith(("/usr/bin/", "/lib")))
@@ -145,18 +162,18 @@ def test_machines_that_cannot_be_reached(server: Server, tmp_path: Path) -> None
         nobody.bind(("127.0.0.1", 0))
         closed = nobody.getsockname()[1]
         with pytest.raises(NetworkError, match="Connection refused") as caught:
-            take(server.name, tmp_path / "out", **of(server, port=closed))
+            of(server, tmp_path / "out", port=closed)
     assert "--port" in (caught.value.hint or "")
     stranger = tmp_path / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
     with pytest.raises(NetworkError, match="Permission denied") as caught:
-        take(server.name, tmp_path / "out", **of(server, key=str(stranger)))
+        of(server, tmp_path / "out", key=stranger)
     assert "ssh-copy-id" in (caught.value.hint or "")
     options = (f"UserKnownHostsFile={tmp_path / 'none'}", "GlobalKnownHostsFile=/dev/null")
     with pytest.raises(NetworkError, match="Host key verification failed"):
-        take(server.name, tmp_path / "out", **of(server, options=options))
+        of(server, tmp_path / "out", options=options)
     with pytest.raises(NetworkError, match="Could not resolve"):
-        take("root@no-such-machine.invalid", tmp_path / "out", **of(server))
+        of(server, tmp_path / "out", name="root@no-such-machine.invalid")
     assert list((tmp_path / "out").iterdir()) == []
 
 

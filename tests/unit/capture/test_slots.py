@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from ovenbird.capture.rules import Rules
 from tests.unit.capture.machines import debugfs, members, take
 from tests.unit.read import images
+
+from ovenbird.capture.rules import Rules
 
 ROOT = {
     "usr/sbin/init": "init\n",
@@ -56,7 +56,7 @@ def machine(tmp_path: Path, root: Path, data: dict[str, str], *commands: str) ->
     image = tmp_path / "data.img"
     folder = write(tmp_path / "data", data)
     folder.mkdir(exist_ok=True)
-    words = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", folder, image, "2M"]
+    words: list[str | Path] = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", folder, image, "2M"]
     subprocess.run(words, check=True)
     debugfs(image, *commands)
     return images.disk(tmp_path / "disk.img", {"root-a": root, "data": image})

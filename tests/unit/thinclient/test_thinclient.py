@@ -12,7 +12,6 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.tool import ROOT
 
 FILE = ROOT / "examples/thinclient/stages/thinclient/files/usr/lib/thinclient/thinclient.py"
@@ -33,17 +32,21 @@ plain = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F).filter(str.
 hosts = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,12}[a-z0-9])?", fullmatch=True)
 sixes = st.ip_addresses(v=6).map(str)
 options = plain.map(lambda text: f"/{text}")
-servers = st.lists(
-    st.builds(
-        lambda name, address, port, words: program.Server(name, address, port, tuple(words)),
-        plain.filter(lambda text: text.strip() == text),
-        st.one_of(hosts, sixes),
-        st.integers(1, 65535),
-        st.lists(options, max_size=3),
-    ),
-    max_size=4,
-    unique_by=lambda server: server.name,
-)
+names = plain.filter(lambda text: text.strip() == text)
+
+
+@st.composite
+def _server(draw: st.DrawFn) -> Any:  # noqa: ANN401  # A Server of the program.
+    address = draw(st.one_of(hosts, sixes))
+    words = draw(st.lists(options, max_size=3))
+    return program.Server(draw(names), address, draw(st.integers(1, 65535)), tuple(words))
+
+
+def _name(server: Any) -> str:  # noqa: ANN401  # A Server of the program.
+    return str(server.name)
+
+
+servers = st.lists(_server(), max_size=4, unique_by=_name)
 
 
 def written(server: Any) -> str:  # noqa: ANN401  # A Server of the program.
@@ -57,7 +60,7 @@ def test_a_list_is_read_as_it_was_written(offered: list[Any]) -> None:
     assert program.parse_servers(";".join(map(written, offered))) == offered
 
 
-@given(st.text("ab:;[]./,%0123456789-+ \n\"", max_size=60))
+@given(st.text('ab:;[]./,%0123456789-+ \n"', max_size=60))
 def test_any_text_is_a_list_or_an_error_that_says_where(text: str) -> None:
     try:
         found = program.parse_servers(text)

@@ -134,7 +134,15 @@ def install(cache: Path, on_line: Callable[[str], None] | None = None) -> Path:
             return python
         try:
             run([uv(), "venv", "--quiet", "--no-config", "--clear", "--python", sys.executable, home], on_line=on_line)
-            words = ["--quiet", "--no-config", "--require-hashes", "--link-mode", "copy", "--requirement", LOCK]
+            words: list[str | Path] = [
+                "--quiet",
+                "--no-config",
+                "--require-hashes",
+                "--link-mode",
+                "copy",
+                "--requirement",
+                LOCK,
+            ]
             run([uv(), "pip", "install", "--python", python, *words], on_line=on_line, what="installing Ansible")
         except CommandError as error:
             raise NetworkError(error.message, hint="look at the network, and run the same command again") from error

@@ -1,8 +1,7 @@
 """An ext2, ext3 or ext4 file system in a file, read by debugfs(8): nothing is mounted, and nobody has to be root.
 
-debugfs gets its commands as a script and says each of them again before it answers, which is where the answers are told
-apart; as many answers as questions are wanted, so that no odd name can pass for one. Contents go into files of their own
-and are held against the size that the file system tells.
+debugfs gets its commands as a script and says each of them again before it answers, which is where the answers are
+told apart. Contents go into files of their own and are held against the size that the file system tells.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A running machine, read over SSH by its own `find` and `tar`: nothing is installed there and nothing is changed.
 
 First everything is listed, then exactly what is wanted is asked for by name, so that nothing else is sent, and in an
-order that is the same each time. The machine goes on working meanwhile: what is gone by the time it is read is left out,
-what changes while it is read is named.
+order that is the same each time. The machine goes on working meanwhile: what is gone by the time it is read is left
+out, what changes while it is read is named.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from ovenbird.run import run, spawn
 
 DISKS: Final = frozenset(
     (
+        "bcachefs",
+        "btrfs",
+        "erofs",
         "ext2",
         "ext3",
         "ext4",
-        "xfs",
-        "btrfs",
         "f2fs",
         "jfs",
-        "reiserfs",
-        "zfs",
-        "bcachefs",
         "overlay",
+        "reiserfs",
         "squashfs",
-        "erofs",
+        "xfs",
+        "zfs",
     )
 )
-"""The kinds of file systems whose files are the machine's own; all others are made by its kernel, or come from others."""
+"""The kinds of file systems whose files are the machine's own; others are its kernel's, or come from elsewhere."""
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f:.]+(?:%\w+)?)")
 _KINDS: Final = {
     "f": Kind.FILE,
@@ -69,14 +69,10 @@ _HARMLESS: Final = re.compile(
 _FACTS: Final = """
 export LC_ALL=C
 printf 'user %s\\n' "$(id -u)"
-printf 'machine %s\\n' "$(uname -m)"
-printf 'name %s\\n' "$(uname -n)"
 find --version 2>/dev/null | sed -n '1s/^/find /p'
 tar --version 2>/dev/null | sed -n '1s/^/tar /p'
 if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo 'root yes'; fi
-if [ -e /usr/lib/ovenbird/image.json ]; then echo 'ovenbird yes'; fi
 sed 's/^/mount /' /proc/self/mountinfo
-sed -n 's/^\\(ID\\|VERSION_ID\\|VERSION_CODENAME\\|PRETTY_NAME\\)=/release \\1=/p' /etc/os-release 2>/dev/null
 exit 0
 """
 
@@ -113,9 +109,6 @@ class Address:
 class Facts:
     """What a machine says of itself."""
 
-    machine: str
-    name: str
-    release: dict[str, str]
     mounts: tuple[str, ...]
     """Where its own file systems are mounted, the root first."""
     privileged: str
@@ -257,11 +250,7 @@ def _facts(address: Address, said: str) -> Facts:
             where=address.name,
             hint="name root (root@HOST), or let the user run sudo without a password for the time of the capture",
         )
-    release = dict(rest.partition("=")[::2] for word, _, rest in lines if word == "release")
     return Facts(
-        values.get("machine", ""),
-        values.get("name", ""),
-        {name: value.strip("\"'") for name, value in release.items()},
         _mounts([rest for word, _, rest in lines if word == "mount"]),
         "" if values.get("user") == "0" else "sudo -n ",
     )

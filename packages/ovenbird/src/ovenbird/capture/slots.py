@@ -1,7 +1,7 @@
 """A disk of Ovenbird's as the machine sees it that runs from it: the slot's root, with what data has over it.
 
-`/etc` is an overlay, `/var`, `/home`, `/root` and the paths that persist are folders of data (docs/CONTRACT.md, 4); of a
-machine that was run with a writable root, all of it is one overlay. Overlays are read as the kernel leaves them: a
+`/etc` is an overlay, `/var`, `/home`, `/root` and the paths that persist are folders of data (docs/CONTRACT.md, 4); of
+a machine that was run with a writable root, all of it is one overlay. Overlays are read as the kernel leaves them: a
 character device 0:0 takes a path away, `trusted.overlay.opaque` what was below a folder.
 """
 
@@ -185,7 +185,7 @@ class Slots:
     def read(self, chosen: Sequence[str]) -> Iterator[Member]:
         """These paths, each from where it is."""
         of_root = self.root.read([path for path in chosen if path not in self._origin])
-        of_data = iter(())
+        of_data: Iterator[Member] = iter(())
         places: dict[str, str] = {}
         if self.data is not None:
             wanted = [path for path in chosen if path in self._origin]

@@ -1,8 +1,8 @@
 """A tree on its way from a machine into a tarball: its paths, which of them are taken, and the archive.
 
-The archive is the same for the same files: in the order of the paths' bytes, with times in whole seconds, folders as old
-as what is in them, and nothing of the machine that wrote it. Owners, modes, capabilities and other extended attributes
-are written as headers (pax, POSIX.1-2001; attributes as `SCHILY.xattr.NAME`, as GNU tar and containers' tools have
+The archive is the same for the same files: in the order of the paths' bytes, with times in whole seconds, folders as
+old as what is in them, and nothing of the machine that wrote it. Owners, modes, capabilities and other attributes are
+written as headers (pax, POSIX.1-2001; attributes as `SCHILY.xattr.NAME`, as GNU tar and containers' tools have
 them), so that nobody has to be root.
 """
 

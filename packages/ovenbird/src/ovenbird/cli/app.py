@@ -16,9 +16,9 @@ from ovenbird.errors import ExitCode, OvenbirdError, from_os_error
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
 VERBS = (
-    "new", "check", "build", "run", "flash", "capture", "dev", "update", "slots", "scan", "status", "services", "logs", "start",
-    "stop", "restart", "reboot", "password", "ssh", "shell", "keys", "bundle", "inspect", "extract", "diff", "store",
-    "schema", "doctor",
+    "new", "check", "build", "run", "capture", "flash", "dev", "update", "slots", "scan", "status", "services", "logs",
+    "start", "stop", "restart", "reboot", "password", "ssh", "shell", "keys", "bundle", "inspect", "extract", "diff",
+    "store", "schema", "doctor",
 )  # fmt: skip
 
 

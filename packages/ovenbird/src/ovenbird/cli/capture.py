@@ -58,7 +58,11 @@ def capture(
     )
     result = job.capture(request, choose(quiet=as_json))
     if as_json:
-        facts = {"tarball": str(result.tarball), "recipe": str(result.recipe), "sha256": result.sha256}
+        facts: dict[str, object] = {
+            "tarball": str(result.tarball),
+            "recipe": str(result.recipe),
+            "sha256": result.sha256,
+        }
         facts |= {"paths": result.paths, "left_out": result.left, "size": result.size, "notes": result.notes}
         print(json.dumps(facts))
         return

@@ -28,8 +28,8 @@ def run(
 ) -> None:
     """Boot an image in QEMU, say how to reach it, and run it until Ctrl-C.
 
-    The disk is thrown away at the end, the image itself is never changed; --keep keeps a copy. --writable is for setting
-    a system up by hand: what is installed there can be captured.
+    The disk is thrown away at the end, the image itself is never changed; --keep keeps a copy. --writable is for
+    setting a system up by hand: what is installed there can be captured.
     """
     from ovenbird.progress import choose
     from ovenbird.vm import running, terminal

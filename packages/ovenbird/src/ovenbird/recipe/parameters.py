@@ -30,8 +30,8 @@ class Parameter(Section, frozen=True, kw_only=True):
         ParameterType,
         Meta(
             description="`string`, `integer`, `boolean`, `list` (of texts without blanks, joined by blanks), `choice` "
-            "(one of `choices`), `file` (a path), `files` (a path with wildcards, or a list of such) or `folder` (a path; "
-            "all that is in it counts)."
+            "(one of `choices`), `file` (a path), `files` (a path with wildcards, or a list of such) or `folder` "
+            "(a path; all that is in it counts)."
         ),
     ]
     help: Annotated[str, Meta(description="What it is for, for people.")] = ""

@@ -1,8 +1,8 @@
 """A machine to work in: the image's own root, but all of it can be changed, and what is changed is kept.
 
-QEMU loads the slot's kernel and initrd by itself, with one more word for the initrd (`ovenbird.writable`), which puts an
-overlay over the root with its upper layer on data. So the image and its boot loader stay as they are, the changes lie in
-one place, and `ovenbird capture` takes them with the root as one tree.
+QEMU loads the slot's kernel and initrd by itself, with one more word for the initrd (`ovenbird.writable`), which puts
+an overlay over the root with its upper layer on data. So the image and its boot loader stay as they are, the changes
+lie in one place, and `ovenbird capture` takes them with the root as one tree.
 """
 
 from __future__ import annotations

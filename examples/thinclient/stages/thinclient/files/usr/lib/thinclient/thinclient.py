@@ -1,4 +1,4 @@
-"""A thin client's two programs: `settings`, as root at boot, and `client`, the login on the console that shows a server.
+"""A thin client's two programs: `settings`, root's at boot, and `client`, the login on the console that shows a server.
 
 What they are told comes from the kernel's command line, so that each client can be told something else by whoever boots
 it; the servers of the image are in `servers`, one a line. What cannot be read is said on the screen, with its reason.
