@@ -47,6 +47,8 @@ SOMETIMES: dict[str, str] = {
     "qemu-arm-static": "qemu-user-static",
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-x86_64-static": "qemu-user-static",
+    "sfdisk": "fdisk",
+    "ssh": "openssh-client",
 }
 FILES: dict[tuple[str, ...], str] = {
     ("/usr/share/OVMF/OVMF_CODE_4M.fd",): "ovmf",
