@@ -12,7 +12,7 @@ import pytest
 from ovenbird.recipe.load import load
 from ovenbird.recipe.stage import STOCK, stock_names
 
-STAGES = ["cleanup", "node-exporter", "os", "ssh", "users", "volatile", "watchdog", "wifi"]
+STAGES = ["ansible", "cleanup", "node-exporter", "os", "ssh", "users", "volatile", "watchdog", "wifi"]
 GIVEN_BY_THE_ENGINE = {"SOURCE_DATE_EPOCH"}
 RECIPE = """
 [image]

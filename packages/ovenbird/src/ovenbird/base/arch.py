@@ -256,10 +256,8 @@ def read_lock(folder: Path, question: str) -> tuple[Package, ...] | None:
 
 def write_lock(folder: Path, question: str, packages: Sequence[Package]) -> None:
     """Pin the packages of the recipe in a folder."""
-    lines = [
-        "# What the recipe's packages came to. `ovenbird build --refresh` makes it anew.",
-        _line("question", question),
-    ]
+    about = "# What the recipe's packages came to. `ovenbird build --refresh` makes it anew."
+    lines = [about, _line("question", question)]
     for package in packages:
         lines += ["", "[[packages]]"]
         lines += [_line(name, value) for name, value in msgspec.structs.asdict(package).items() if value != ""]

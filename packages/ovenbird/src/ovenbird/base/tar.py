@@ -196,7 +196,7 @@ def _described(reading: _Reading) -> Inspection:
         libc="glibc" if "linux" in loaders else "musl" if "musl" in loaders else "",
         systemd=bool({"usr/lib/systemd/systemd", "lib/systemd/systemd"} & files),
         pacman="usr/bin/pacman" in everything and any(path.startswith("var/lib/pacman/local/") for path in files),
-        folders=tuple(name for name in MOUNT_POINTS if name in folders | everything),
+        folders=tuple(name for name in MOUNT_POINTS if name in folders | links.keys()),
         newest=reading.newest,
     )
 
@@ -236,12 +236,12 @@ def _prefix(reading: _Reading) -> str:
 
 def _resolve(path: str, links: dict[str, str], files: frozenset[str]) -> str | None:
     """Follow an absolute path through links, as path_resolution(7) does."""
-    left, done = [part for part in path.split("/") if part], ""
+    left, done = path.strip("/").split("/"), ""
     for _ in range(_LINKS * 8):
         if not left:
             return done if done in files else None
-        part, *left = left
-        if part == ".":
+        part = left.pop(0)
+        if part in ("", "."):
             continue
         if part == "..":
             done = done.rpartition("/")[0]
@@ -249,7 +249,7 @@ def _resolve(path: str, links: dict[str, str], files: frozenset[str]) -> str | N
         here = f"{done}/{part}" if done else part
         if here in links:
             target = links[here]
-            left = [*(one for one in target.split("/") if one), *left]
+            left = target.split("/") + left
             if target.startswith("/"):
                 done = ""
         else:

@@ -1,13 +1,12 @@
 """A system without an agent: what its tree gets of Ovenbird, which is what the initrd needs and a word to people.
 
-Nothing runs in such a tree: it may have no shell that we know. The initrd's helper (`image/agentless`) does what is left
-of the agent's work: it commits a system that stays up, and starts rescue when it is asked to.
+Nothing runs in such a tree: it may have no shell that we know. The initrd's helper (`image/agentless`) does what is
+left of the agent's work: it commits a system that stays up, and starts rescue when it is asked to.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from ovenbird.boards import Board
@@ -27,7 +26,7 @@ def lay_out_device(context: Path, kernel: KernelFiles | None, modules: str) -> N
         shutil.copytree(kernel.modules, root / modules / kernel.version, symlinks=True)
 
 
-def tree_files(recipe: Recipe, board: Board, *, digest: str, missing: str) -> Mapping[str, str]:
+def tree_files(recipe: Recipe, board: Board, *, digest: str, missing: str) -> dict[str, str]:
     """The files by their path in the tree."""
     every = tree.tree_files(recipe, board, digest=digest)
     kept = (f"{HOME}/image.json", "etc/hwrevision", "etc/hostname", "etc/hosts")

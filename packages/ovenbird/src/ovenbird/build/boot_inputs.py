@@ -1,4 +1,4 @@
-"""What goes into the way from the firmware to the root, beside kernel and tree: selector, card, modules, command line."""
+"""What goes into the way from the firmware to the root, beside kernel and tree: selector, card, modules, words."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ RUN --mount=type=bind,target=/run/stage set -eu; \\
 """
 """`--ask 4`: a package that takes the place of another one may (alpm.h, ALPM_QUESTION_CONFLICT_PKG)."""
 _SYNC, _KEPT = "/var/lib/pacman/sync", "/var/cache/pacman/pkg"
-_ERROR = re.compile(r"^(?:error|erreur): .+$", re.MULTILINE)
+_ERROR = re.compile(r"^(?:error: .+|\S+: /.+ exists in .+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +227,9 @@ def _make_base(baker: Baker, step: Step) -> StepRecord:
 
 def _make_pacman(baker: Baker, step: Step) -> StepRecord:
     found = baker.plan.foreign
-    assert found is not None and found.pacman is not None, "a plan with such a step has it"
+    assert found is not None, "a plan with such a step has it"
     pacman = found.pacman
+    assert pacman is not None, "a plan with such a step has it"
     baker.need(step.parent)
 
     def make(making: Making, shown: Shown) -> None:
@@ -289,7 +290,7 @@ def lend_kernel(baker: Baker, step: Step, unpacked: Path) -> None:
         [ "$#" = 1 ] || [ "${{1##*/}}" = "${{2##*/}}" ] || {{ echo "kernel: $# folders of modules" >&2; exit 1; }}
         [ "$#" != 0 ] || {{ echo "kernel: no folder of modules" >&2; exit 1; }}
         version=${{1##*/}}
-        for image in "$1/vmlinuz" boot/vmlinuz-"$version" boot/vmlinuz-linux* boot/vmlinuz* boot/Image boot/bzImage boot/zImage; do
+        for image in "$1/vmlinuz" boot/vmlinuz-"$version" boot/vmlinuz* boot/*Image; do
             [ -f "$image" ] && break
         done
         [ -f "$image" ] || {{ echo "kernel: no image of it" >&2; exit 1; }}

@@ -6,7 +6,6 @@ covers its parent's key, hence everything before it.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ovenbird.base import debian
-from ovenbird.base.apt import Index, Package
+from ovenbird.base.apt import Package
 from ovenbird.base.debian import SETTLE, START, base_packages, filters
 from ovenbird.boards import Architecture, Board, board
 from ovenbird.build import agentless, compiled, device, foreign, kernel, terminal, tree
@@ -33,11 +32,11 @@ from ovenbird.build.inputs import (
     Tools,
     file_digest,
     file_inputs,
-    folder_files,
     package_inputs,
     text_digest,
 )
 from ovenbird.build.packages import Packages, find_packages, find_sources
+from ovenbird.build.stage_inputs import PACKAGE_LISTS, stage_inputs
 from ovenbird.build.store import key_of
 from ovenbird.files import sha256_of
 from ovenbird.image import initrd, rescue, root
@@ -46,15 +45,6 @@ from ovenbird.recipe.stage import Stage
 
 if TYPE_CHECKING:
     from ovenbird.keys.signing import Signing
-
-# A stage that installs packages by itself depends on what the package lists offer at that time.
-USES_APT = re.compile(
-    r"\b(apt|apt-get|aptitude)\b[^\n;&|]*"
-    r"\b(install|reinstall|update|\w*upgrade|build-dep|satisfy|source|download)\b"
-)
-# The same of a playbook, by its modules.
-PLAYS_APT = re.compile(r"^\s*-?\s*(ansible\.(builtin|legacy)\.)?(apt|package|apt_repository)\s*:", re.MULTILINE)
-PACKAGE_LISTS = "package lists"  # the input that such a stage has
 
 
 @dataclass(frozen=True)
@@ -242,7 +232,7 @@ def _steps(
         if way.twin and way.emulates(number) and not way.emulates(number - 1):
             parent = cross("twin", parent)
         index = packages.of(way.stage(number))
-        parent = grow("stage", name, parent, _stage_inputs(stage, parent, index, tools, start), number)
+        parent = grow("stage", name, parent, stage_inputs(stage, parent.key, index, tools, start), number)
     target = Target(machine.architecture, "", "") if bare else target_of(loaded, machine, packages.target, start)
     made: dict[str, str] = {}
     for app in recipe.app:
@@ -372,38 +362,3 @@ def _stage_names(stages: Sequence[Stage]) -> list[str]:
         uses[stage.name] += 1
         names.append(f"stage {stage.name}" if uses[stage.name] == 1 else f"stage {stage.name} ({uses[stage.name]})")
     return names
-
-
-def _stage_inputs(
-    stage: Stage, parent: Step, index: Index, tools: Tools, start: Foreign | None = None
-) -> dict[str, str]:
-    files = {**stage_files(stage), **stage.files}
-    texts = [stage.containerfile, *(_text(path) for path in files.values())]
-    inputs = {
-        "parent": parent.key,
-        "instructions": text_digest(stage.containerfile),
-        **{f"parameter {name}": value for name, value in stage.arguments.items()},
-        **file_inputs(files),
-        **tools.inputs("buildah"),
-    }
-    uses_apt = PLAYS_APT if stage.by == "ansible" else USES_APT
-    if start is not None:
-        if lists := foreign.lists_input(start, stage, texts):
-            inputs[PACKAGE_LISTS] = lists
-    elif any(uses_apt.search(text) for text in texts):
-        inputs[PACKAGE_LISTS] = index.digest()[:24]
-    return inputs
-
-
-def stage_files(stage: Stage) -> dict[str, Path]:
-    """What of a stage's folder goes into its context: everything but what describes the stage."""
-    described = {"Containerfile.part", "stage.toml", "README.md"}
-    return {name: path for name, path in folder_files(stage.folder).items() if name not in described}
-
-
-def _text(path: Path) -> str:
-    """The beginning of a file, where it is text."""
-    if path.is_symlink() or not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        return stream.read(1 << 16).decode("utf-8", "ignore")

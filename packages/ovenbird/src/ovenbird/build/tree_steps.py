@@ -18,7 +18,8 @@ from ovenbird.build.apps import step as apps
 from ovenbird.build.apps.kind import Workshop
 from ovenbird.build.context import lay_out, settle
 from ovenbird.build.cross import twin
-from ovenbird.build.plan import PACKAGE_LISTS, Step, stage_files
+from ovenbird.build.plan import Step
+from ovenbird.build.stage_inputs import PACKAGE_LISTS, stage_files
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.errors import BuildError
 from ovenbird.progress import Step as Shown

@@ -43,9 +43,9 @@ FOLDERS = (
 )
 # What `init` calls by name. A debug shell has all of busybox.
 APPLETS = (
-    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "find", "grep", "hexdump", "kill", "ln", "mkdir", "modprobe",
-    "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat", "switch_root",
-    "sync", "tail", "tr", "umount", "usleep", "watchdog",
+    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "find", "grep", "hexdump", "kill", "ln", "mkdir",
+    "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat",
+    "switch_root", "sync", "tail", "tr", "umount", "usleep", "watchdog",
 )  # fmt: skip
 
 

@@ -278,7 +278,6 @@ class Recipe(Section, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "ARCHIVE_COMPONENTS", "HEALTH_KINDS", "RELEASES", "App", "Base", "Boot", "Build", "Disk", "Health", "Image", "Logs", "Network", "Page", "Pi",
-    "Recipe",
-    "Section", "StageUse", "State", "Update", "format_size",
+    "ARCHIVE_COMPONENTS", "HEALTH_KINDS", "RELEASES", "App", "Base", "Boot", "Build", "Disk", "Health", "Image", "Logs",
+    "Network", "Page", "Pi", "Recipe", "Section", "StageUse", "State", "Update", "format_size",
 ]  # fmt: skip

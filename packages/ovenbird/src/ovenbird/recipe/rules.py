@@ -81,8 +81,8 @@ def line(text: str) -> Complaint | None:
 
 
 def package(text: str) -> Complaint | None:
-    """A Debian package: `name`, `name=version` or `name:architecture` (Debian Policy 5.6.1); or one of Arch (PKGBUILD(5),
-    pkgname), whose names may also have "_" and "@".
+    """A Debian package: `name`, `name=version` or `name:architecture` (Debian Policy 5.6.1); or one of Arch
+    (PKGBUILD(5), pkgname), whose names may also have "_" and "@".
     """
     if _PACKAGE.fullmatch(text) or ("_" in text and arch_package(text) is None):
         return None

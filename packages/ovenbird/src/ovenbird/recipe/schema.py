@@ -23,6 +23,7 @@ _TYPES: Final[dict[str, Schema]] = {
     "list": {"type": "array", "items": {"type": ["string", "integer"]}},
     "choice": {"type": "string"},
     "file": {"type": "string"},
+    "folder": {"type": "string"},
     "files": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 }
 

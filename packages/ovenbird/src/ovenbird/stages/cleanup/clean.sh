@@ -45,6 +45,10 @@ days=$((epoch / 86400))
 [ "$days" -gt 0 ] || days=1
 shadow=$(awk -F: -v OFS=: -v days="$days" '$3 != "" && $3 != "0" { $3 = days } { print }' /etc/shadow)
 printf '%s\n' "$shadow" > /etc/shadow
+for package in /var/lib/pacman/local/*/desc; do
+    [ -f "$package" ] || continue
+    sed -i "/^%INSTALLDATE%\$/{n;s/.*/$epoch/}" "$package"
+done
 for python in /usr/bin/python3 /usr/local/bin/python3; do
     if [ -x "$python" ]; then
         "$python" -I -S -B "$stage/settle_pyc.py" /usr /opt /srv
