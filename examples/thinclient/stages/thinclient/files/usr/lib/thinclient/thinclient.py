@@ -135,6 +135,8 @@ def _set_time_servers(text: str) -> None:
     servers = " ".join(time_servers(text))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "thinclient.conf").write_text(f"[Time]\nNTP={servers}\n")
+    # It may have started already: ordered before it, this would have to come before all that systemd calls basic.
+    subprocess.run(["systemctl", "--no-block", "try-restart", "systemd-timesyncd.service"], check=True)
 
 
 def _set_shutdown(text: str) -> None:
