@@ -1,4 +1,4 @@
-"""The smallest root in which pacman runs: this machine's own pacman with the libraries that it names, and busybox."""
+"""The smallest root in which pacman runs: this machine's own, with gpg, the libraries that they name, and busybox."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.foreign.arch import LOCAL
 
+PROGRAMS = ("pacman", "gpg", "gpgconf")
 APPLETS = (
     "sh",
     "bash",
@@ -44,11 +45,13 @@ def tree(root: Path) -> Path:
         (root / link).symlink_to("usr/bin")
     for link in ("lib", "lib64"):
         (root / link).symlink_to("usr/lib")
-    shutil.copy(str(shutil.which("pacman")), root / "usr/bin/pacman")
+    for program in PROGRAMS:
+        shutil.copy(str(shutil.which(program)), root / "usr/bin" / program)
     shutil.copy("/bin/busybox", root / "usr/bin/busybox")
     for applet in APPLETS:
         (root / "usr/bin" / applet).symlink_to("busybox")
-    listed = subprocess.run(["ldd", root / "usr/bin/pacman"], capture_output=True, text=True, check=True).stdout
+    programs = [root / "usr/bin" / program for program in PROGRAMS]
+    listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
     for library in re.findall(r"(/\S+\.so\S*)", listed):
         shutil.copy(library, root / "usr/lib" / Path(library).name)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")

@@ -24,7 +24,7 @@ distribution = "tar"
 tarball = "{tarball}"
 sha256 = "{sha256}"
 [disk]
-root = "16M"
+root = "64M"
 data = "24M"
 rescue = "160M"
 [update]

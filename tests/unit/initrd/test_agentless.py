@@ -95,6 +95,7 @@ class Select:
         for name in ("from", "places", "was", "committed", "wish", "now", "checks"):
             text = text.replace(f" /{name}", f" {self.folder}/{name}").replace(f"</{name}", f"<{self.folder}/{name}")
             text = text.replace(f"of=/{name}", f"of={self.folder}/{name}")
+        text = text.replace(": >/ready", "")
         text = text.replace('"/dev/$device"', '"$device"').replace(">/dev/kmsg", f">>{self.folder}/said")
         tools = self.folder / "tools"
         tools.mkdir(exist_ok=True)

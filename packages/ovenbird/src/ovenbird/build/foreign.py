@@ -23,6 +23,7 @@ import msgspec
 from ovenbird.base import arch, tar
 from ovenbird.base.arch import Pacman
 from ovenbird.boards import Architecture
+from ovenbird.build.apps import step as apps
 from ovenbird.build.download import download
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.errors import BuildError, RecipeError
@@ -141,6 +142,7 @@ def _with_packages(
     folder = cache / "pacman" / sha256_text(identity)
     pacman = Pacman(folder, found.tarball, found.root.prefix, architecture, base.server, base.repositories, base.keys)
     wanted = [*arch.PACKAGES, *base.packages, *(name for stage in loaded.stages for name in stage.arch or ())]
+    wanted += apps.packages(loaded.recipe.app)  # podman and what belongs to it are called as at Debian's.
     names = sorted(set(wanted))
     question = pacman.question(found.digest, names)
     packages = None if refresh else arch.read_lock(loaded.folder, question)
@@ -284,11 +286,14 @@ def lend_kernel(baker: Baker, step: Step, unpacked: Path) -> None:
     parent = baker.plan.step(step.parent)
     script = f"""\
         cd "$TREE"
-        set -- usr/lib/modules/*/modules.dep lib/modules/*/modules.dep
-        for one; do [ -f "$one" ] && modules="${{modules:-}} ${{one%/*}}"; done
-        set -- ${{modules:-}}
-        [ "$#" = 1 ] || [ "${{1##*/}}" = "${{2##*/}}" ] || {{ echo "kernel: $# folders of modules" >&2; exit 1; }}
+        [ -L lib ] || also='lib/modules/*/modules.dep'
+        modules=
+        for one in usr/lib/modules/*/modules.dep ${{also:-}}; do
+            [ ! -f "$one" ] || modules="$modules ${{one%/*}}"
+        done
+        set -- $modules
         [ "$#" != 0 ] || {{ echo "kernel: no folder of modules" >&2; exit 1; }}
+        [ "$#" = 1 ] || {{ echo "kernel: $# folders of modules" >&2; exit 1; }}
         version=${{1##*/}}
         for image in "$1/vmlinuz" boot/vmlinuz-"$version" boot/vmlinuz* boot/*Image; do
             [ -f "$image" ] && break

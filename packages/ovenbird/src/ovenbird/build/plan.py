@@ -192,10 +192,10 @@ def _steps(
     def debian_base(name: str) -> Step:
         return grow("base", name, None, _debian_inputs(loaded, way, packages, tools))
 
-    def with_agent(name: str, base: Step) -> Step:
+    def with_agent(name: str, base: Step, kernel: Step) -> Step:
         inputs = {
             "base": base.key,
-            "kernel": kernel_step.key,
+            "kernel": kernel.key,
             "instructions": text_digest(device.CONTAINERFILE),
             **file_inputs(device.device_files()),
             **libraries,
@@ -204,6 +204,8 @@ def _steps(
         return grow("device", name, base, inputs)
 
     bare = start is not None and bool(start.missing)
+    kernel_inputs = {**package_inputs(kernels), **tools.inputs("depmod")}
+    kernel_step = None if recipe.base.kernel == "tarball" else add("kernel", "kernel", kernel_inputs)
     if start is None:
         base = debian_base("base")
     else:
@@ -211,12 +213,9 @@ def _steps(
         if start.pacman is not None:
             inputs = {"parent": base.key, **foreign.pacman_inputs(start), **tools.inputs("buildah")}
             base = grow("pacman", "packages", base, inputs)
-    kernel_inputs = {**package_inputs(kernels), **tools.inputs("depmod")}
-    if recipe.base.kernel == "tarball":
+    if kernel_step is None:
         kernel_step = Step("own-kernel", "kernel", {"root": base.key, **kernel_inputs}, base.name)
         steps.append(kernel_step)
-    else:
-        kernel_step = add("kernel", "kernel", kernel_inputs)
     if way.twin:
         of_target = add("packages", "packages", {**package_inputs(twin.bound(packages.target)), **twin.unpacking()})
     made_of = compiled.libraries_inputs(compiler, device.locked_requirements())
@@ -225,9 +224,9 @@ def _steps(
         inputs = {"base": base.key, "kernel": kernel_step.key, "modules": start.modules}
         parent = device_step = grow("bare-device", "device", base, {**inputs, **tools.inputs("buildah")})
         if recipe.disk.rescue is not None:
-            device_step = with_agent("rescue device", debian_base("rescue base"))
+            device_step = with_agent("rescue device", debian_base("rescue base"), kernel_step)
     else:
-        parent = device_step = with_agent("device", base)
+        parent = device_step = with_agent("device", base, kernel_step)
     for number, (name, stage) in enumerate(zip(_stage_names(loaded.stages), loaded.stages, strict=True)):
         if way.twin and way.emulates(number) and not way.emulates(number - 1):
             parent = cross("twin", parent)
