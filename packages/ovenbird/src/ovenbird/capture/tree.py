@@ -112,13 +112,15 @@ class Choice:
 
 
 def choose(listed: Sequence[Listed], rules: Rules) -> Choice:
-    """Judge every path. A folder that leads to something that is taken is taken as well."""
+    """Judge every path. A folder that leads to something that is taken is taken as well. Devices are not: the kernel
+    makes its own, and a base takes none.
+    """
     words: dict[str, Word] = {}
     times: dict[str, int] = {}
     size = 0
     for one in listed:
         word = rules.judge(one.path, folder=one.kind is Kind.FOLDER, file=one.kind is Kind.FILE)
-        if word is Word.LEAVE:
+        if word is Word.LEAVE or one.kind in (Kind.CHARACTERS, Kind.BLOCKS):
             continue
         words[one.path] = word
         size += one.size if word is Word.TAKE and one.kind is Kind.FILE else 0
