@@ -56,6 +56,7 @@ def _mmdebstrap_lines(release: str) -> list[str]:
                     "mmdebstrap", "--variant=custom", "--mode=chrootless", "--format=null",
                     f"--setup-hook=cat \"$1\"/etc/apt/sources.list > '{marker}'; exit 1", release, "-",
                 ],
+                env={"TMPDIR": folder},  # What it leaves where it is interrupted goes with the folder.
                 check=False,
             )  # fmt: skip
             lines = [line for line in marker.read_text().splitlines() if line.startswith("deb ")]
