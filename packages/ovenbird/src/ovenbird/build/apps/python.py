@@ -7,12 +7,12 @@ here, where another version of Python may run, but in the tree, by its own.
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import re
 import shutil
 import sys
 from dataclasses import replace
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from ovenbird.build import wheels
@@ -214,14 +214,9 @@ def commands(program: Path) -> dict[str, dict[str, str]]:
     """The commands that each installed distribution brings: name -> function, by the distribution's plain name."""
     found: dict[str, dict[str, str]] = {}
     for info in sorted(program.glob("*.dist-info")):
-        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-        file = info / "entry_points.txt"
-        if file.is_file():
-            parser.read_string(file.read_text(encoding="utf-8"))
-        listed: dict[str, str] = dict(parser["console_scripts"]) if parser.has_section("console_scripts") else {}
+        brought = Distribution.at(info).entry_points.select(group="console_scripts")
         # A function may be followed by the extras that it needs, which nobody has used for years.
-        found[_plain(info.name.split("-")[0])] = {name: listed[name].split("[")[0].strip() for name in listed}
+        found[_plain(info.name.split("-")[0])] = {one.name: one.value.split("[")[0].strip() for one in brought}
     return found
 
 
