@@ -47,6 +47,7 @@ from .protocol import (
     NetworkTry,
     NetworkUndo,
     Password,
+    Plain,
     PowerOff,
     Reboot,
     Rescue,
@@ -59,34 +60,6 @@ from .protocol import (
     UpdateResume,
     UpdateStatus,
 )
-
-Plain = (
-    Reboot
-    | PowerOff
-    | SlotsStatus
-    | Commit
-    | Rollback
-    | Arm
-    | Rescue
-    | Eeprom
-    | Reset
-    | FactoryReset
-    | Grow
-    | UpdateAbort
-    | UpdateStatus
-    | Control
-    | Password
-    | NetworkTry
-    | NetworkKeep
-    | NetworkUndo
-    | KeyAdd
-    | KeyRemove
-    | CertificateOwn
-    | DevKeep
-    | DevEnd
-)
-"""The actions that have one answer and need no pipe."""
-
 
 _RESET_PATIENCE = 15.0
 _NETWORK_DELAY = 1.5

@@ -193,7 +193,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: msgspec.Raw = msgspec.Raw(b"null")
 
 
-Action = (
+Plain = (
     Reboot
     | PowerOff
     | SlotsStatus
@@ -205,8 +205,6 @@ Action = (
     | Reset
     | FactoryReset
     | Grow
-    | Update
-    | UpdateResume
     | UpdateAbort
     | UpdateStatus
     | Control
@@ -216,13 +214,13 @@ Action = (
     | NetworkUndo
     | KeyAdd
     | KeyRemove
-    | Certificate
     | CertificateOwn
-    | DevStart
     | DevKeep
     | DevEnd
-    | Terminal
 )
+"""The actions that have one answer and need no pipe."""
+
+Action = Plain | Update | UpdateResume | Certificate | DevStart | Terminal
 
 
 def decode_request(line: bytes) -> Action:

@@ -87,11 +87,11 @@ class Operation(msgspec.Struct, frozen=True):
     """What it may answer beside what every operation may."""
 
 
-def _get(path: str, summary: str, answer: type[msgspec.Struct] | str, **more: Any) -> Operation:  # noqa: ANN401
+def _get(path: str, summary: str, answer: type[msgspec.Struct] | str, **more: Any) -> Operation:  # noqa: ANN401 - its fields
     return Operation("get", path, summary, answer, **more)
 
 
-def _post(path: str, summary: str, answer: type[msgspec.Struct] | str, **more: Any) -> Operation:  # noqa: ANN401
+def _post(path: str, summary: str, answer: type[msgspec.Struct] | str, **more: Any) -> Operation:  # noqa: ANN401 - its fields
     more.setdefault("secret", True)
     return Operation("post", path, summary, answer, **more)
 
