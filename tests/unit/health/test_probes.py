@@ -97,11 +97,9 @@ def test_what_is_no_web_server() -> None:
     ],
 )
 def test_commands(script: str, ok: bool, detail: str) -> None:
-    begin = time.monotonic()
     found = look(probes.Program("x", ("/bin/sh", "-c", script)))
     assert found.ok is ok
     assert found.detail.startswith(detail)
-    assert time.monotonic() - begin < 20
 
 
 def test_a_program_that_is_not_there() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,14 +101,12 @@ def test_a_feed_that_stalls_or_is_cut_for_too_long() -> None:
     feed = Feed(reading, 100, patience=0.3)
     os.write(writing, b"x" * 10)
     assert feed.read(1000) == b"x" * 10
-    started = time.monotonic()
     with pytest.raises(UpdateError, match="Nothing more came after byte 10") as caught:
         feed.read(1000)
     assert caught.value.reason is Reason.INTERRUPTED
     os.close(writing)
     with pytest.raises(UpdateError, match="broke off at byte 10"):
         feed.read(1000)
-    assert time.monotonic() - started < 5
     feed.close()
     feed.abort("too late for anything")
 
