@@ -143,7 +143,12 @@ def bake_base(
     ]
     run(
         command,
-        env={"SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive", "TMPDIR": str(scratch)},
+        env={
+            **(inside.emulator if inside else {}),
+            "SOURCE_DATE_EPOCH": str(epoch),
+            "DEBIAN_FRONTEND": "noninteractive",
+            "TMPDIR": str(scratch),
+        },
         on_line=on_line,
         what="the base",
     )

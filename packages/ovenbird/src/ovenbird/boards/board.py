@@ -40,14 +40,19 @@ class Facts:
     """How ld.so.cache marks its libraries (glibc, sysdeps/generic/ldconfig.h: FLAG_* with FLAG_ELF_LIBC6)."""
     emulator: str
     """The program of qemu-user that runs it."""
+    emulated: str
+    """The processor that it plays; nothing is the newest that it knows. That one signs the return address of every
+    function of arm64's Debian, which in software takes ten times what the function does."""
     grub: str
     """GRUB's platform for UEFI."""
 
 
 FACTS = {
-    "amd64": Facts("x86_64-linux-gnu", "ld-linux-x86-64.so.2", 64, 62, 0x0303, "qemu-x86_64", "x86_64-efi"),
-    "arm64": Facts("aarch64-linux-gnu", "ld-linux-aarch64.so.1", 64, 183, 0x0A03, "qemu-aarch64", "arm64-efi"),
-    "armhf": Facts("arm-linux-gnueabihf", "ld-linux-armhf.so.3", 32, 40, 0x0903, "qemu-arm", "arm-efi"),
+    "amd64": Facts("x86_64-linux-gnu", "ld-linux-x86-64.so.2", 64, 62, 0x0303, "qemu-x86_64", "", "x86_64-efi"),
+    "arm64": Facts(
+        "aarch64-linux-gnu", "ld-linux-aarch64.so.1", 64, 183, 0x0A03, "qemu-aarch64", "cortex-a72", "arm64-efi"
+    ),
+    "armhf": Facts("arm-linux-gnueabihf", "ld-linux-armhf.so.3", 32, 40, 0x0903, "qemu-arm", "", "arm-efi"),
 }
 AMD64 = Architecture("amd64", "x86_64", "BOOTX64.EFI")
 ARM64 = Architecture("arm64", "aarch64", "BOOTAA64.EFI")

@@ -115,6 +115,7 @@ class Engine:
             "build", "--isolation", "chroot", "--pull-never", "--layers=false", "--format", "oci",
             "--tag", self.image(key), "--file", "-",
         ]  # fmt: skip
+        arguments = {**arguments, **self.inside.emulator}
         for name, value in sorted(arguments.items()):
             words += ["--build-arg", f"{name}={value}"]
         if lists is not None:
@@ -202,6 +203,7 @@ class Engine:
         with self._container(key) as container:
             # The child reads the terminal itself: it stays in our process group.
             words = [*self._enter(), *self._program(), "run", "--isolation", "chroot"]
+            words += (f"--env={name}={value}" for name, value in self.inside.emulator.items())
             if os.isatty(0):
                 words.append("--terminal")
             return subprocess.call([*words, container, "--", *command], env={**os.environ, **self._environment()})
@@ -249,6 +251,7 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         return {
             **self.inside.environment,
+            **self.inside.emulator,
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
             "BUILDAH_ISOLATION": "chroot",
             "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),

@@ -12,7 +12,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ovenbird.boards import Architecture
@@ -22,6 +22,7 @@ from ovenbird.host import find_tool, missing_tool_hint
 
 REGISTERED = Path("/proc/sys/fs/binfmt_misc")
 OWN_SINCE = (6, 7)  # Linux, Documentation/admin-guide/binfmt-misc.rst
+PROCESSOR = "QEMU_CPU"
 HELPER = Path(__file__).with_name("emulated.py")
 
 
@@ -29,11 +30,13 @@ HELPER = Path(__file__).with_name("emulated.py")
 class Inside:
     """How a command is run where the emulation is: the words before its own, and its environment.
 
+    `emulator`: what qemu-user wants in the environment of each emulated program, however deep inside.
     `apart`: root is in a user namespace there, and so cannot share what the engine keeps outside of it.
     """
 
     words: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    emulator: Mapping[str, str] = field(default_factory=dict[str, str])
     apart: bool = False
 
 
@@ -61,7 +64,7 @@ def magic(target: Architecture) -> tuple[str, str]:
 def inside(target: Architecture, cache: Path, release: str | None = None) -> Inside:
     """How commands run the target's programs on this machine. Raises HostError where they cannot."""
     if registered(target):
-        return Inside()
+        return Inside(emulator=_processor(target))
     name = program(target)
     found = find_tool(name)
     if found is None:
@@ -75,7 +78,15 @@ def inside(target: Architecture, cache: Path, release: str | None = None) -> Ins
         )
     folder = cache / "binfmt_misc"
     folder.mkdir(parents=True, exist_ok=True)
-    return _helper(str(folder), found, *magic(target))
+    return replace(_helper(str(folder), found, *magic(target)), emulator=_processor(target))
+
+
+def _processor(target: Architecture) -> dict[str, str]:
+    """What tells qemu-user which processor to play (its manual, "Command line options": -cpu). The user's own wish goes
+    first: a stage may have programs for a newer one.
+    """
+    wanted = os.environ.get(PROCESSOR, target.facts.emulated)
+    return {PROCESSOR: wanted} if wanted else {}
 
 
 def storage() -> Inside:
