@@ -379,6 +379,7 @@ def test_data_that_an_app_has_filled_leaves_the_device_usable(device: Guest) -> 
 
 def test_rescue_reads_its_journal_and_the_tool_leads_back(tool: Tool, device: Guest, home: Mapping[str, str]) -> None:
     visitors = int(device.ask("GET", "/", port=8000).text.split()[-1])
+    device.run("logger --tag leaving 'off to rescue'; journalctl --sync")
     assert device.ask("POST", "/slots/rescue", device.password).status == 202
     assert device.wait_for_boot()["slot"] == "rescue"
     device.password = PASSWORD  # Who starts the machine gives it.
@@ -394,4 +395,4 @@ def test_rescue_reads_its_journal_and_the_tool_leads_back(tool: Tool, device: Gu
     wait(lambda: silent(device, 8000), PATIENCE)
     assert int(device.ask("GET", "/", port=8000).text.split()[-1]) > visitors
     assert service(device, "curious")["exit"] == "code 125", "it stays down when the boot starts it"
-    assert "curious" in run(tool, home, "logs", target(device), "--previous", "--text", "curious").out
+    assert "off to rescue" in run(tool, home, "logs", target(device), "--previous", "--text", "rescue").out

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.tool import OUTPUT, one_at_a_time
 from tests.unit.deliver.speaker import Speaker, start
 from tests.unit.services.conftest import served as served  # a device with services and a journal
 
@@ -24,3 +25,10 @@ def speaker() -> Iterator[Speaker]:
     running.down = True
     running.server.shutdown()
     running.server.server_close()
+
+
+@pytest.fixture
+def air() -> Iterator[None]:
+    """The loopback's multicast to oneself: what is announced there, every test process hears."""
+    with one_at_a_time(OUTPUT / "air.lock"):
+        yield

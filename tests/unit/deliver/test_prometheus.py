@@ -72,6 +72,7 @@ def test_an_exporter_that_is_none_is_told(text: str) -> None:
         Exporter.parse(text)
 
 
+@pytest.mark.usefixtures("air")
 def test_the_verb(speaker: Speaker, tmp_path: Path) -> None:
     program = str(Path(sys.executable).with_name("ovenbird"))
     words = [program, "scan", "--interface", LOOPBACK, "--wait", "6", "--prometheus", f"{tmp_path}/targets.json"]

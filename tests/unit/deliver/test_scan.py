@@ -21,6 +21,7 @@ from ovenbird.build.device import device_package
 from ovenbird.deliver import mdns, neighbours, scan
 from ovenbird.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("air")
 LOOPBACK = "127.0.0.1"
 
 

@@ -8,12 +8,11 @@ from tests.examples import EXAMPLES
 from tests.tool import OUTPUT, RECIPES, Tool, one_at_a_time
 from tests.vm.updating import Images
 
-VERSIONS = {"1.0.0": "true", "1.1.0": "true", "1.2.0": "false"}
-"""Each with the command that its health asks."""
+VERSIONS = {"1.0.0": ("true", "300s"), "1.1.0": ("true", "300s"), "1.2.0": ("false", "100s")}
+"""Each with the command that its health asks, and how long it has to hold: the bad one is waited for."""
 HELLO = "../hello/ovenbird.toml"
-# Beside what emulation is spared: how long the bad version is waited for.
 MORE = """
-deadline = "200s"
+deadline = "{}"
 
 [[health]]
 name = "song"
@@ -29,13 +28,15 @@ def build_example(tool: Tool) -> Images:
         if not (folder / "keys/pi.pem").is_file():
             done = tool.run("keys", "new", "--to", folder / "keys", "pi", env=environment)
             assert done.code == 0, done.err
-        for version, command in VERSIONS.items():
+        for version, (command, deadline) in VERSIONS.items():
             copy = folder / version
             (copy / "keys").mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / "keys/pi.pem", copy / "keys")
             text = (EXAMPLES / "pi/ovenbird.toml").read_text()
             assert HELLO in text
             text = text.replace(f'"{HELLO}"', f'"{EXAMPLES}/hello/ovenbird.toml", "{RECIPES}/emulated.toml"')
-            (copy / "ovenbird.toml").write_text(text.replace('"1.0.0"', f'"{version}"') + MORE.format(command))
+            (copy / "ovenbird.toml").write_text(
+                text.replace('"1.0.0"', f'"{version}"') + MORE.format(deadline, command)
+            )
             tool.build(copy, "--bundle", env=environment)
     return Images(folder, environment, "pi")
