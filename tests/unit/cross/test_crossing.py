@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovenbird.boards import board
+from ovenbird.boards import Architecture, board
 from ovenbird.boards.board import AMD64, ARM64, ARMHF
 from ovenbird.build.cross import emulation
 from ovenbird.build.cross.crossing import Crossing, crossing, host_architecture
@@ -97,3 +97,18 @@ def test_an_old_kernel_is_told_what_to_do(tmp_path: Path) -> None:
         emulation.inside(ARM64, tmp_path, release="6.1.0-13-amd64")
     assert error.value.hint is not None
     assert "qemu-user-static" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wish", "played"),
+    [(ARM64, None, "cortex-a72"), (ARM64, "neoverse-n1", "neoverse-n1"), (ARMHF, None, None), (ARMHF, "a", "a")],
+)
+def test_the_processor_that_is_played(
+    architecture: Architecture, wish: str | None, played: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that signs no return addresses, unless a user wants another; qemu-user's own choice for the others."""
+    if wish is None:
+        monkeypatch.delenv("QEMU_CPU", raising=False)
+    else:
+        monkeypatch.setenv("QEMU_CPU", wish)
+    assert emulation.inside(architecture, tmp_path, release="6.12.0").emulator.get("QEMU_CPU") == played
