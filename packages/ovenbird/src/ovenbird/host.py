@@ -41,6 +41,8 @@ TOOLS: dict[str, str] = {
 SOMETIMES: dict[str, str] = {
     "dtc": "device-tree-compiler",
     "go": "golang-go",
+    "gpg": "gnupg",
+    "pacman": "pacman-package-manager",
     "qemu-aarch64-static": "qemu-user-static",
     "qemu-arm-static": "qemu-user-static",
     "qemu-system-aarch64": "qemu-system-arm",

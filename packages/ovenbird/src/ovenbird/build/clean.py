@@ -50,7 +50,8 @@ def _tree_size(store: Store) -> int:
 
 
 def _packages(store: Store) -> list[Path]:
-    return [file for file in (store.root / "packages").glob("*.deb")]
+    folder = store.root / "packages"
+    return [*folder.glob("*.deb"), *folder.glob("*.pkg"), *folder.glob("pacman/*.pkg.*")]
 
 
 def keep_within(

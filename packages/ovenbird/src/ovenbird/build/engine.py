@@ -103,13 +103,15 @@ class Engine:
         arguments: Mapping[str, str],
         lists: Path | None = None,
         archives: Path | None = None,
+        volumes: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None,
         what: str,
     ) -> None:
         """Build one stage `FROM` its parent: `text` are Containerfile instructions, `context` its folder.
 
         `lists` and `archives` are lent to apt inside: the package lists under a layer that is thrown away, and a folder
-        that keeps what is downloaded outside of the tree. Raises CommandError with the stage's last lines.
+        that keeps what is downloaded outside of the tree. `volumes` are lent likewise: a path here -> "PLACE:OPTIONS".
+        Raises CommandError with the stage's last lines.
         """
         words = [
             "build", "--isolation", "chroot", "--pull-never", "--layers=false", "--format", "oci",
@@ -122,6 +124,8 @@ class Engine:
             words += ["--volume", f"{lists}:/var/lib/apt/lists:O"]
         if archives is not None:
             words += ["--volume", f"{archives}:/var/cache/apt/archives:rw"]
+        for source, target in (volumes or {}).items():
+            words += ["--volume", f"{source}:{target}"]
         declared = "".join(f"ARG {name}\n" for name in sorted(arguments))
         file = f"FROM {self.image(parent)}\n{declared}{text}"
         self._buildah(*words, str(context), stdin=file.encode(), on_line=on_line, what=what)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovenbird.boards.board import Selector
+from ovenbird.build.boot_inputs import initrd_modules, kernel_arguments
 from ovenbird.build.bundle import Absence, bundle_facts
+from ovenbird.build.foreign import lend_kernel
 from ovenbird.build.kernel import unpack_kernel
-from ovenbird.build.plan import Step, initrd_modules, kernel_arguments
+from ovenbird.build.plan import Step
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.files import sha256_of
 from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, raspberry, rescue, root
@@ -20,12 +22,17 @@ if TYPE_CHECKING:
 
 
 def _kernel(baker: Baker, step: Step) -> StepRecord:
+    if step.parent:
+        baker.need(step.parent)
+
     def make(making: Making, shown: Shown) -> None:
         packages = baker.plan.kernel_packages
         with (
             baker.plan.packages.index.archives(packages, on_bytes=shown.advance) as archives,
             baker.store.scratch() as work,
         ):
+            if step.kind == "own-kernel":
+                lend_kernel(baker, step, work)
             files = unpack_kernel(making.folder, packages, archives, work, baker.plan.board.models)
         making.facts["version"] = files.version
         making.note_digest(files.kernel.name)
@@ -205,6 +212,7 @@ def _bundle(baker: Baker, step: Step) -> StepRecord:
 
 MAKERS: dict[str, Maker] = {
     "kernel": _kernel,
+    "own-kernel": _kernel,
     "initrd": _initrd,
     "root": _root,
     "boot": _boot,

@@ -11,6 +11,7 @@ import msgspec
 
 from ovenbird.boards import board
 from ovenbird.boards.board import Selector
+from ovenbird.build.agentless import advice
 from ovenbird.build.bake import Baker
 from ovenbird.build.bundle import Absence
 from ovenbird.build.clean import keep_within
@@ -108,6 +109,9 @@ def build(request: Request, progress: Progress) -> Result:
             raise plan.signing.error()
         if plan.signing.wanted:
             progress.note(f"{plan.signing.reason}; {plan.signing.hint}")
+    if plan.foreign is not None and plan.foreign.missing:
+        rescue, card = plan.loaded.recipe.disk.rescue is not None, plan.board.selector is Selector.AUTOBOOT
+        progress.note(advice(", ".join(plan.foreign.missing), rescue=rescue, card=card))
     if (manifest := is_current(out, plan)) is not None:
         return Result(out, manifest, (), time.monotonic() - begin)
     cache = cache_folder()

@@ -59,9 +59,12 @@ class KernelFiles:
         return self.folder / "firmware"
 
 
-def kernel_packages(board: Board, index: Index) -> tuple[Package, ...]:
-    """The exact packages that a board's kernel and boot programs come from, without what they depend on besides."""
-    wanted = {*board.kernel_packages, *board.boot_packages, BUSYBOX}
+def kernel_packages(board: Board, index: Index, *, own: bool = False) -> tuple[Package, ...]:
+    """The exact packages that a board's kernel and boot programs come from, without what they depend on besides.
+
+    With `own` the root brings its kernel, and only the programs are wanted.
+    """
+    wanted = {*(() if own else board.kernel_packages), *board.boot_packages, BUSYBOX}
     return index.resolve(sorted(wanted), only=lambda name: name in wanted or name.startswith("linux-image-"))
 
 

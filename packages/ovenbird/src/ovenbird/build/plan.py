@@ -6,7 +6,6 @@ covers its parent's key, hence everything before it.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,41 +16,35 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ovenbird.base import debian
-from ovenbird.base.apt import Index, Package
-from ovenbird.base.debian import SETTLE, base_packages, filters
+from ovenbird.base.apt import Package
+from ovenbird.base.debian import SETTLE, START, base_packages, filters
 from ovenbird.boards import Architecture, Board, board
-from ovenbird.boards.board import Selector
-from ovenbird.build import compiled, device, kernel, terminal, tree
+from ovenbird.build import agentless, compiled, device, foreign, kernel, terminal, tree
 from ovenbird.build.apps import step as apps
 from ovenbird.build.apps.kind import Target
+from ovenbird.build.boot_inputs import card_inputs, initrd_modules, kernel_arguments, selector_inputs
 from ovenbird.build.bundle import Absence, bundle_inputs, plan_bundle
 from ovenbird.build.compiled import Compiler
 from ovenbird.build.cross import emulation, twin
 from ovenbird.build.cross.crossing import Crossing, crossing
+from ovenbird.build.foreign import Foreign, plan_foreign
 from ovenbird.build.inputs import (
     Tools,
     file_digest,
     file_inputs,
-    folder_files,
     package_inputs,
     text_digest,
 )
 from ovenbird.build.packages import Packages, find_packages, find_sources
+from ovenbird.build.stage_inputs import PACKAGE_LISTS, stage_inputs
 from ovenbird.build.store import key_of
 from ovenbird.files import sha256_of
-from ovenbird.image import grub, initrd, raspberry, rescue, root
+from ovenbird.image import initrd, rescue, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
 
 if TYPE_CHECKING:
     from ovenbird.keys.signing import Signing
-
-# A stage that installs packages by itself depends on what the package lists offer at that time.
-USES_APT = re.compile(
-    r"\b(apt|apt-get|aptitude)\b[^\n;&|]*"
-    r"\b(install|reinstall|update|\w*upgrade|build-dep|satisfy|source|download)\b"
-)
-PACKAGE_LISTS = "package lists"  # the input that such a stage has
 
 
 @dataclass(frozen=True)
@@ -89,6 +82,8 @@ class Plan:
     steps: tuple[Step, ...]
     signing: Signing | Absence
     """Who signs the bundle, or why there is none."""
+    foreign: Foreign | None = None
+    """What the tree starts from, where that is not Debian."""
 
     def step(self, name: str) -> Step:
         """The step of this name."""
@@ -97,12 +92,12 @@ class Plan:
     @property
     def filters(self) -> str:
         """What dpkg is told not to unpack: what the last stage would remove."""
-        return filters(self.loaded.stages[-1].arguments)
+        return filters(_cleanup(self.loaded))
 
     @property
     def target(self) -> Target:
         """The machine that apps are made for."""
-        return target_of(self.loaded, self.board, self.packages.target)
+        return target_of(self.loaded, self.board, self.packages.target, self.foreign)
 
     @property
     def finished(self) -> str:
@@ -131,6 +126,7 @@ def make_plan(
     machine = board(recipe.image.board)
     way = crossing(loaded, machine)
     tools = Tools(cache / "tools.json")
+    start = plan_foreign(loaded, machine.cpu, cache, refresh=refresh)
     names = base_packages(
         recipe.base,
         [
@@ -140,15 +136,21 @@ def make_plan(
             *apps.packages(recipe.app),
         ],
     )
+    if start is not None:  # Debian's are those of rescue, or none.
+        alone = start.missing and recipe.disk.rescue is not None
+        names = [*START, *sorted({*device.PACKAGES, *machine.base_packages})] if alone else []
     components = tuple(dict.fromkeys((*recipe.base.components, *machine.components)))
     sources = find_sources(replace(recipe.base, components=components), cache, tools)
     rings = recipe.base.keyrings
     packages = find_packages(way, cache, sources, rings, names, refresh=refresh, on_refresh=on_refresh)
-    compiler = compiled.plan_compiler(way, packages, cache, device.python_version(packages.target), refresh=refresh)
-    kernels = kernel.kernel_packages(machine, packages.index)
+    compiler = None
+    if start is None or not start.missing or names:
+        python = start.python if start is not None and not start.missing else device.python_version(packages.target)
+        compiler = compiled.plan_compiler(way, packages, cache, python, refresh=refresh)
+    kernels = kernel.kernel_packages(machine, packages.index, own=recipe.base.kernel == "tarball")
     signing = plan_bundle(recipe)
-    steps = _steps(loaded, machine, way, packages, kernels, compiler, tools, signing)
-    return Plan(loaded, machine, way, packages, kernels, compiler, tuple(steps), signing)
+    steps = _steps(loaded, machine, way, packages, kernels, compiler, tools, signing, start)
+    return Plan(loaded, machine, way, packages, kernels, compiler, tuple(steps), signing, start)
 
 
 def _steps(
@@ -160,6 +162,7 @@ def _steps(
     compiler: Compiler | None,
     tools: Tools,
     signing: Signing | Absence,
+    start: Foreign | None = None,
 ) -> list[Step]:
     recipe = loaded.recipe
     steps: list[Step] = []
@@ -186,46 +189,50 @@ def _steps(
         steps.append(step)
         return step
 
-    kernel_step = add("kernel", "kernel", {**package_inputs(kernels), **tools.inputs("depmod")})
-    base = grow(
-        "base",
-        "base",
-        None,
-        {
-            "release": recipe.base.release,
-            "architecture": way.base.debian,
-            "sources": text_digest("\n".join(packages.index.sources)),
-            **package_inputs(packages.base),
-            "settle_pyc": file_digest(SETTLE),
-            "maker": sha256_of(Path(debian.__file__))[:24],
-            "filters": " ".join(filters(loaded.stages[-1].arguments).split()),
-            **{f"preseed {file.name}": file_digest(file) for file in recipe.base.preseed},
-            **tools.inputs("mmdebstrap"),
-        },
-    )
-    if way.twin:
-        of_target = add("packages", "packages", {**package_inputs(twin.bound(packages.target)), **twin.unpacking()})
-    made_of = compiled.libraries_inputs(compiler, device.locked_requirements())
-    libraries = {name: add("library", name, inputs).key for name, inputs in made_of.items()}
-    parent = device_step = grow(
-        "device",
-        "device",
-        base,
-        {
+    def debian_base(name: str) -> Step:
+        return grow("base", name, None, _debian_inputs(loaded, way, packages, tools))
+
+    def with_agent(name: str, base: Step, kernel: Step) -> Step:
+        inputs = {
             "base": base.key,
-            "kernel": kernel_step.key,
+            "kernel": kernel.key,
             "instructions": text_digest(device.CONTAINERFILE),
             **file_inputs(device.device_files()),
             **libraries,
             **tools.inputs("buildah"),
-        },
-    )
+        }
+        return grow("device", name, base, inputs)
+
+    bare = start is not None and bool(start.missing)
+    kernel_inputs = {**package_inputs(kernels), **tools.inputs("depmod")}
+    kernel_step = None if recipe.base.kernel == "tarball" else add("kernel", "kernel", kernel_inputs)
+    if start is None:
+        base = debian_base("base")
+    else:
+        base = grow("tarball", "base", None, foreign.base_inputs(start))
+        if start.pacman is not None:
+            inputs = {"parent": base.key, **foreign.pacman_inputs(start), **tools.inputs("buildah")}
+            base = grow("pacman", "packages", base, inputs)
+    if kernel_step is None:
+        kernel_step = Step("own-kernel", "kernel", {"root": base.key, **kernel_inputs}, base.name)
+        steps.append(kernel_step)
+    if way.twin:
+        of_target = add("packages", "packages", {**package_inputs(twin.bound(packages.target)), **twin.unpacking()})
+    made_of = compiled.libraries_inputs(compiler, device.locked_requirements())
+    libraries = {name: add("library", name, inputs).key for name, inputs in made_of.items()}
+    if start is not None and bare:
+        inputs = {"base": base.key, "kernel": kernel_step.key, "modules": start.modules}
+        parent = device_step = grow("bare-device", "device", base, {**inputs, **tools.inputs("buildah")})
+        if recipe.disk.rescue is not None:
+            device_step = with_agent("rescue device", debian_base("rescue base"), kernel_step)
+    else:
+        parent = device_step = with_agent("device", base, kernel_step)
     for number, (name, stage) in enumerate(zip(_stage_names(loaded.stages), loaded.stages, strict=True)):
         if way.twin and way.emulates(number) and not way.emulates(number - 1):
             parent = cross("twin", parent)
         index = packages.of(way.stage(number))
-        parent = grow("stage", name, parent, _stage_inputs(stage, parent, index, tools), number)
-    target = target_of(loaded, machine, packages.target)
+        parent = grow("stage", name, parent, stage_inputs(stage, parent.key, index, tools, start), number)
+    target = Target(machine.architecture, "", "") if bare else target_of(loaded, machine, packages.target, start)
     made: dict[str, str] = {}
     for app in recipe.app:
         inputs = {**apps.app_inputs(app, target), **tools.inputs(*apps.KINDS[app.kind].tools(app))}
@@ -234,7 +241,11 @@ def _steps(
     own_files = {**files, **apps.app_files(recipe, target), **terminal.terminal_files(recipe)}
     run = apps.instructions(recipe) + terminal.instructions(recipe)
     last = len(loaded.stages)
-    tree_step = grow("tree", "tree", parent, {**_tree_inputs(parent, own_files, run), **made}, last)
+    if start is not None and bare:
+        own_files = agentless.tree_files(recipe, machine, digest=loaded.digest, missing=", ".join(start.missing))
+        tree_step = grow("bare-tree", "tree", parent, _tree_inputs(parent, own_files), last)
+    else:
+        tree_step = grow("tree", "tree", parent, {**_tree_inputs(parent, own_files, run), **made}, last)
     if way.twin and not way.emulates(last):
         tree_step = cross("twin", tree_step)
     initrd_step = add(
@@ -244,6 +255,7 @@ def _steps(
             "kernel": kernel_step.key,
             "modules": " ".join(initrd_modules(loaded, machine)),
             "init": file_digest(initrd.INIT),
+            "agentless": file_digest(initrd.AGENTLESS),
             "maker": sha256_of(Path(initrd.__file__))[:24],
         },
     )
@@ -267,7 +279,7 @@ def _steps(
             "size": str(recipe.disk.boot),
             "cmdline": " ".join(kernel_arguments(loaded, machine)),
             **tools.inputs("mkfs.vfat", "mcopy"),
-            **(_card_inputs(loaded, machine, tools) if machine.models else {}),
+            **(card_inputs(loaded, machine, tools) if machine.models else {}),
         },
     )
     beside: dict[str, str] = {}
@@ -295,7 +307,7 @@ def _steps(
             "root": root_step.key,
             "sizes": f"boot {recipe.disk.boot} root {recipe.disk.root} data {recipe.disk.data}",
             "name": f"{recipe.image.name} {recipe.image.version}",
-            **_selector_inputs(loaded, machine, tools),
+            **selector_inputs(loaded, machine, tools),
             **tools.inputs("mkfs.vfat", "mcopy", "mke2fs"),
         },
     )
@@ -305,31 +317,32 @@ def _steps(
     return steps
 
 
-def _selector_inputs(loaded: LoadedRecipe, machine: Board, tools: Tools) -> dict[str, str]:
-    """What the selector of a disk is made of, beside what the kernel's step has."""
-    if machine.selector is Selector.AUTOBOOT:
-        return {
-            "selector": machine.selector,
-            "maker": sha256_of(Path(raspberry.__file__))[:24],
-            **file_inputs(raspberry.eeprom_inputs(loaded.recipe.pi)),
-        }
-    return {"grub.cfg": text_digest(grub.grub_config().decode()), **tools.inputs("grub-mkimage")}
-
-
-def _card_inputs(loaded: LoadedRecipe, machine: Board, tools: Tools) -> dict[str, str]:
-    """What a Pi's boot partition has beside kernel, initrd and firmware."""
-    pi = loaded.recipe.pi
-    return {
-        "config.txt": text_digest(raspberry.config(machine, pi)),
-        "maker": sha256_of(Path(raspberry.__file__))[:24],
-        **file_inputs(raspberry.overlay_inputs(pi)),
-        **tools.inputs("dtc"),
-    }
-
-
-def target_of(loaded: LoadedRecipe, machine: Board, packages: Sequence[Package]) -> Target:
+def target_of(
+    loaded: LoadedRecipe, machine: Board, packages: Sequence[Package], start: Foreign | None = None
+) -> Target:
     """The machine that apps are made for: its Python is the one among the packages of its base."""
-    return Target(machine.architecture, loaded.recipe.base.release, device.python_version(packages))
+    python = device.python_version(packages) if start is None else start.python
+    return Target(machine.architecture, loaded.recipe.base.release, python)
+
+
+def _cleanup(loaded: LoadedRecipe) -> Mapping[str, str]:
+    """The arguments of the stage `cleanup`; a root that is taken as it is has none."""
+    return loaded.stages[-1].arguments if loaded.recipe.base.distribution == "debian" else {}
+
+
+def _debian_inputs(loaded: LoadedRecipe, way: Crossing, packages: Packages, tools: Tools) -> dict[str, str]:
+    base = loaded.recipe.base
+    return {
+        "release": base.release,
+        "architecture": way.base.debian,
+        "sources": text_digest("\n".join(packages.index.sources)),
+        **package_inputs(packages.base),
+        "settle_pyc": file_digest(SETTLE),
+        "maker": sha256_of(Path(debian.__file__))[:24],
+        "filters": " ".join(filters(_cleanup(loaded)).split()),
+        **{f"preseed {file.name}": file_digest(file) for file in base.preseed},
+        **tools.inputs("mmdebstrap"),
+    }
 
 
 def _tree_inputs(parent: Step, files: Mapping[str, str], more: str = "") -> dict[str, str]:
@@ -348,53 +361,3 @@ def _stage_names(stages: Sequence[Stage]) -> list[str]:
         uses[stage.name] += 1
         names.append(f"stage {stage.name}" if uses[stage.name] == 1 else f"stage {stage.name} ({uses[stage.name]})")
     return names
-
-
-def _stage_inputs(stage: Stage, parent: Step, index: Index, tools: Tools) -> dict[str, str]:
-    files = {**stage_files(stage), **stage.files}
-    texts = [stage.containerfile, *(_text(path) for path in files.values())]
-    inputs = {
-        "parent": parent.key,
-        "instructions": text_digest(stage.containerfile),
-        **{f"parameter {name}": value for name, value in stage.arguments.items()},
-        **file_inputs(files),
-        **tools.inputs("buildah"),
-    }
-    if any(USES_APT.search(text) for text in texts):
-        inputs[PACKAGE_LISTS] = index.digest()[:24]
-    return inputs
-
-
-def stage_files(stage: Stage) -> dict[str, Path]:
-    """What of a stage's folder goes into its context: everything but what describes the stage."""
-    described = {"Containerfile.part", "stage.toml", "README.md"}
-    return {name: path for name, path in folder_files(stage.folder).items() if name not in described}
-
-
-def _text(path: Path) -> str:
-    """The beginning of a file, where it is text."""
-    if path.is_symlink() or not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        return stream.read(1 << 16).decode("utf-8", "ignore")
-
-
-def initrd_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
-    """The kernel modules that the initrd is asked to carry."""
-    more = rescue.MODULES if loaded.recipe.disk.rescue is not None else ()
-    return (*machine.initrd_modules, *more, *loaded.recipe.boot.modules)
-
-
-def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
-    """The kernel's arguments that do not depend on the slot or on the root's content.
-
-    `gpt` lets the kernel take the backup of a partition table whose first copy was torn by a power cut
-    (kernel-parameters.txt); `panic` restarts a machine whose kernel gives up, so that the selector can decide again.
-    `systemd.ssh_auto=no` (systemd-ssh-generator(8)): SSH listens where a stage says; by itself systemd 256 and newer
-    offers it to the host of a virtual machine too, past that stage, and complains at each boot where it cannot.
-    """
-    boot = loaded.recipe.boot
-    debug = ("ovenbird.debug",) if boot.debug else ()
-    # On a card that held a GPT before, `gpt` would find that one's backup and take it for ours.
-    table = ("gpt",) if machine.selector is Selector.GRUB else ()
-    return (*machine.console, *table, "panic=10", "quiet", "systemd.ssh_auto=no", *debug, *boot.cmdline)

@@ -77,7 +77,7 @@ def image_facts(recipe: Recipe, board: Board, digest: str) -> Image:
         architecture=board.architecture,
         description=recipe.image.description,
         distribution=recipe.base.distribution,
-        release=recipe.base.release,
+        release=recipe.base.label,
         recipe=digest,
         compatible=_compatible(recipe, board),
     )
@@ -136,6 +136,8 @@ def _state(recipe: Recipe) -> str:
     """What the initrd reads: one word and one value a line."""
     lines = [f"var {recipe.state.var}", f"deadline {recipe.update.deadline}"]
     lines += [f"persist {path}" for path in recipe.state.persist]
+    if recipe.base.distribution == "arch":  # pacman's account of what is installed goes with the image.
+        lines.append("image /var/lib/pacman")
     return "".join(f"{line}\n" for line in lines)
 
 

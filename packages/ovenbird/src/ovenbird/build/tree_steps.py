@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovenbird.base.debian import bake_base, newest_change
-from ovenbird.build import compiled, device, terminal, tree
+from ovenbird.build import agentless, compiled, device, foreign, terminal, tree
 from ovenbird.build.apps import step as apps
 from ovenbird.build.apps.kind import Workshop
 from ovenbird.build.context import lay_out, settle
 from ovenbird.build.cross import twin
-from ovenbird.build.plan import PACKAGE_LISTS, Step, stage_files
+from ovenbird.build.plan import Step
+from ovenbird.build.stage_inputs import PACKAGE_LISTS, stage_files
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.errors import BuildError
 from ovenbird.progress import Step as Shown
@@ -81,11 +82,18 @@ def _device(baker: Baker, step: Step) -> StepRecord:
                 libraries={one.name: baker.folder(compiled.step_name(one)) for one in libraries},
                 kernel=baker.kernel_files(),
                 architecture=baker.plan.board.architecture,
-                python=device.python_version(baker.plan.packages.base),
+                python=baker.plan.target.python if arch else device.python_version(baker.plan.packages.base),
             )
+            if arch:  # There the package of systemd leaves it to the user.
+                (context / "files/etc").mkdir()
+                (context / "files/etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
 
+        start = baker.plan.foreign
+        arch = start is not None and not start.missing
+        if arch:
+            baker.need(step.parent)  # Which the kernel may be taken from, and is needed first in any case.
         beside: Future[None] = baker.pool.submit(prepare)
-        epoch = baker.epoch("base")
+        epoch = baker.epoch(step.parent)
         beside.result()
 
         def make(making: Making, shown: Shown) -> None:
@@ -93,6 +101,23 @@ def _device(baker: Baker, step: Step) -> StepRecord:
             _build(baker, making, step, device.CONTAINERFILE, context, {}, shown)
 
         return baker.run(step, make)
+
+
+def _bare_device(baker: Baker, step: Step) -> StepRecord:
+    start = baker.plan.foreign
+    assert start is not None, "a plan with such a step has it"
+    baker.need(step.parent)
+    baker.need("initrd")
+
+    def make(making: Making, shown: Shown) -> None:
+        context = making.folder / "context"
+        context.mkdir()
+        own = baker.plan.loaded.recipe.base.kernel == "tarball"
+        agentless.lay_out_device(context, None if own else baker.kernel_files(), start.modules)
+        settle(context, baker.epoch(step.parent))
+        _build(baker, making, step, agentless.CONTAINERFILE, context, {}, shown)
+
+    return baker.run(step, make)
 
 
 def _stage(baker: Baker, step: Step) -> StepRecord:
@@ -108,6 +133,8 @@ def _stage(baker: Baker, step: Step) -> StepRecord:
         try:
             _build(baker, making, step, stage.containerfile, context, stage.arguments, shown)
         except CommandError as error:
+            if baker.plan.foreign and (told := foreign.pacman_error(error, str(stage.folder))):
+                raise told from error
             raise BuildError(error.message, where=str(stage.folder), hint=_shell_hint(baker, stage)) from error
 
     return baker.run(step, make)
@@ -138,6 +165,22 @@ def _tree(baker: Baker, step: Step) -> StepRecord:
     files = {**apps.app_files(recipe, baker.plan.target), **terminal.terminal_files(recipe)}
     run = apps.instructions(recipe) + terminal.instructions(recipe)
     return _tree_on(baker, step, files, made, run)
+
+
+def _bare_tree(baker: Baker, step: Step) -> StepRecord:
+    start, loaded = baker.plan.foreign, baker.plan.loaded
+    assert start is not None, "a plan with such a step has it"
+    baker.need(step.parent)
+    missing = ", ".join(start.missing)
+    files = agentless.tree_files(loaded.recipe, baker.plan.board, digest=loaded.digest, missing=missing)
+
+    def make(making: Making, shown: Shown) -> None:
+        context = making.folder / "context"
+        context.mkdir()
+        tree.lay_out_tree(context, files, made={}, epoch=baker.epoch(step.parent))
+        _build(baker, making, step, agentless.CONTAINERFILE, context, {}, shown)
+
+    return baker.run(step, make)
 
 
 def _rescue_tree(baker: Baker, step: Step) -> StepRecord:
@@ -176,7 +219,9 @@ def _build(
     index = baker.plan.packages.of(step.architecture)
     engine = baker.engine_of(step)
     with ExitStack() as stack:
-        apt = PACKAGE_LISTS in step.inputs
+        start = baker.plan.foreign
+        asks = PACKAGE_LISTS in step.inputs
+        apt = asks and start is None
         engine.build(
             parent=baker.plan.step(step.parent).key,
             key=step.key,
@@ -185,6 +230,7 @@ def _build(
             arguments={**arguments, "SOURCE_DATE_EPOCH": str(epoch), "DEBIAN_FRONTEND": "noninteractive"},
             lists=index.lists if apt else None,
             archives=stack.enter_context(index.archives(())) if apt else None,
+            volumes=foreign.volumes(start, baker.store.root) if asks and start else {},
             on_line=shown.line,
             what=step.name,
         )
@@ -194,7 +240,10 @@ def _build(
 
 MAKERS: dict[str, Maker] = {
     "base": _base,
+    **foreign.MAKERS,
     "device": _device,
+    "bare-device": _bare_device,
+    "bare-tree": _bare_tree,
     "stage": _stage,
     "app": _app,
     "library": compiled.make_library,
@@ -203,5 +252,7 @@ MAKERS: dict[str, Maker] = {
     "packages": twin.make_packages,
     "twin": twin.make_twin,
 }
-IMAGE_KINDS = ("base", "device", "stage", "tree", "rescue-tree", "twin")
+IMAGE_KINDS = (
+    "base", "tarball", "pacman", "device", "bare-device", "stage", "tree", "bare-tree", "rescue-tree", "twin",
+)  # fmt: skip
 """The steps whose result is an image of the engine: in the store is no more than its record."""

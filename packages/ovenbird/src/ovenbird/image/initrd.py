@@ -22,6 +22,8 @@ from ovenbird.run import run
 from ovenbird_device.format import cpio
 
 INIT = Path(__file__).with_name("init")
+AGENTLESS = Path(__file__).with_name("agentless")
+"""What stays behind in memory, where the system has no agent."""
 LEVEL = 19  # of zstd: the smallest without asking for more memory at boot; takes about a second
 FOLDERS = (
     "bin",
@@ -41,9 +43,9 @@ FOLDERS = (
 )
 # What `init` calls by name. A debug shell has all of busybox.
 APPLETS = (
-    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "find", "grep", "hexdump", "kill", "mkdir", "modprobe",
-    "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat", "switch_root",
-    "sync", "tail", "tr", "umount", "usleep", "watchdog",
+    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "find", "grep", "hexdump", "kill", "ln", "mkdir",
+    "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat",
+    "switch_root", "sync", "tail", "tr", "umount", "usleep", "watchdog",
 )  # fmt: skip
 
 
@@ -204,6 +206,7 @@ def _write_system(writer: cpio.Writer, busybox: Path) -> None:
     for applet in APPLETS:
         writer.link(f"bin/{applet}", "busybox")
     writer.link("sbin/modprobe", "../bin/busybox")  # where the kernel looks when it wants a module by itself
+    writer.file("agentless", AGENTLESS.read_bytes(), 0o755)
     writer.file("init", INIT.read_bytes(), 0o755)
 
 

@@ -1,4 +1,4 @@
-"""Which packages an image holds, read out of dpkg's own database in its root image."""
+"""Which packages an image holds, read out of the own database of dpkg or pacman in its root image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ovenbird.files import write_atomically
 from ovenbird.run import CommandError, run
 
 STATUS = "var/lib/dpkg/status"
+_NOT_THERE = ("no such file", "failed to find", "no matches for")
+LOCAL = "var/lib/pacman/local/*-*/desc"
 
 
 class Installed(msgspec.Struct, frozen=True, order=True):
@@ -25,17 +27,36 @@ class Installed(msgspec.Struct, frozen=True, order=True):
 
 
 def installed_packages(root: Path, *, offset: int = 0) -> tuple[Installed, ...]:
-    """The packages of a squashfs at `offset` (bytes) of a file, sorted; none for a root without dpkg.
+    """The packages of a squashfs at `offset` (bytes) of a file, sorted; none for a root without dpkg and pacman.
 
     Raises ImageError where it is no squashfs.
     """
+    status = _text(root, STATUS, offset)
+    if status is not None:
+        return tuple(sorted(parse_status(status)))
+    return tuple(sorted(parse_local(_text(root, LOCAL, offset) or "")))
+
+
+def _text(root: Path, name: str, offset: int) -> str | None:
+    """A file of a squashfs (or several, by a pattern); None if it is not there."""
     try:
-        completed = run(["unsquashfs", "-offset", str(offset), "-cat", root, STATUS], what=f"reading {root}")
+        return run(["unsquashfs", "-offset", str(offset), "-cat", root, name], what=f"reading {root}").stdout
     except CommandError as error:
-        if "no such file" in error.completed.stderr.lower() or "failed to find" in error.completed.stderr.lower():
-            return ()
+        if any(words in error.completed.stderr.lower() for words in _NOT_THERE):
+            return None
         raise ImageError("this is no readable squashfs", where=str(root)) from error
-    return tuple(sorted(parse_status(completed.stdout)))
+
+
+def parse_local(text: str) -> Iterator[Installed]:
+    """The packages of pacman's `desc` files, one after another: blocks of %NAME% and its lines (%SIZE% is in bytes)."""
+    fields: dict[str, str] = {}
+    for block in [*(block.strip() for block in text.split("\n\n") if block.strip()), "%NAME%\n"]:
+        name, _, value = block.partition("\n")
+        if name == "%NAME%" and fields:
+            size = fields.get("%SIZE%", "0")
+            yield Installed(fields["%NAME%"], fields.get("%VERSION%", ""), fields.get("%ARCH%", ""), int(size))
+            fields = {}
+        fields[name] = value
 
 
 def parse_status(text: str) -> Iterator[Installed]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ovenbird import boards
 from ovenbird.boards.board import Selector
 from ovenbird.recipe.app_crosscheck import crosscheck_apps
+from ovenbird.recipe.base_crosscheck import crosscheck_base
 from ovenbird.recipe.decode import Decoder
 from ovenbird.recipe.model import ARCHIVE_COMPONENTS, HEALTH_KINDS, Health, Recipe
 from ovenbird.recipe.nodes import Node
@@ -15,6 +16,7 @@ from ovenbird_device.format.selector import TRIES
 
 def crosscheck(recipe: Recipe, root: Node, decoder: Decoder) -> None:
     """Notes the contradictions of a recipe whose values are each good. `root` has their places."""
+    crosscheck_base(recipe, root, decoder)
     _gateway(recipe, root, decoder)
     _components(recipe, root, decoder)
     _persist(recipe, root, decoder)

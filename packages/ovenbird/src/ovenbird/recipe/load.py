@@ -17,7 +17,8 @@ import msgspec
 
 from ovenbird import boards
 from ovenbird.errors import RecipeError
-from ovenbird.recipe.app_reading import READERS
+from ovenbird.recipe.app_reading import READERS, read_binary
+from ovenbird.recipe.base_crosscheck import crosscheck_stages
 from ovenbird.recipe.crosscheck import crosscheck
 from ovenbird.recipe.decode import FAILED, Decoder, Failed, beside, existing
 from ovenbird.recipe.model import RELEASES, Recipe, StageUse
@@ -89,6 +90,7 @@ def load(path: Path, *, stock: Path = STOCK) -> LoadedRecipe:
             "overlay": _read_overlay,
             "release": _read_release,
             "stage": _read_stage_use,
+            "tarball": read_binary,
             **READERS,
         },
     )
@@ -96,6 +98,7 @@ def load(path: Path, *, stock: Path = STOCK) -> LoadedRecipe:
     stages = _stages(decoder, root, stock)
     if recipe is not None:
         crosscheck(recipe, root, decoder)
+        crosscheck_stages(recipe.base, stages, root, decoder)
     problems.stop_if_any()
     assert recipe is not None
     return LoadedRecipe(recipe, file, file.parent, tuple(reader.files), _digest(root), stages)
@@ -149,11 +152,13 @@ class _Files:
 
 
 def _stages(decoder: Decoder, root: Node, stock: Path) -> tuple[Stage, ...]:
-    """The recipe's stages, found and read, and `cleanup` at the end."""
+    """The recipe's stages, found and read, and `cleanup` at the end. A tarball's root is as its maker wants it."""
     build = (root.table or {}).get("build")
     listed = (build.table or {}).get("stages") if build else None
     items = list((listed.items if listed else None) or [])
-    if not items or not _is_cleanup(items[-1]):
+    base = (root.table or {}).get("base")
+    distribution = (base.table or {}).get("distribution") if base else None
+    if (distribution is None or distribution.value != "tar") and (not items or not _is_cleanup(items[-1])):
         items.append(Node(root.file, 1, CLEANUP))
     found: list[Stage] = []
     for number, item in enumerate(items):

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from ovenbird.recipe import rules
 from ovenbird.recipe.app import App
+from ovenbird.recipe.base import ARCHIVE_COMPONENTS, RELEASES, Base
 from ovenbird.recipe.duration import parse_duration
 from ovenbird.recipe.health import HEALTH_KINDS, Health
 from ovenbird.recipe.pi import Pi
@@ -22,8 +23,6 @@ from ovenbird.recipe.section import Section, size, text, time
 from ovenbird.recipe.size import format_size, parse_size
 
 MEBIBYTE: Final = 1 << 20
-RELEASES: Final = ("trixie", "bookworm")
-ARCHIVE_COMPONENTS: Final = ("main", "contrib", "non-free", "non-free-firmware")
 
 
 class Image(Section, frozen=True, kw_only=True):
@@ -47,64 +46,6 @@ class Image(Section, frozen=True, kw_only=True):
         ),
     ]
     description: Annotated[str, text("One line for people.", rules.line)] = ""
-
-
-class Base(Section, frozen=True, kw_only=True):
-    """Where the tree starts: a distribution's packages."""
-
-    distribution: Annotated[Literal["debian"], Meta(description="The distribution.")] = "debian"
-    release: Annotated[
-        str,
-        Meta(
-            description="The release of the distribution.",
-            extra={"read": "release"},
-            extra_json_schema={"enum": list(RELEASES)},
-        ),
-    ] = "trixie"
-    packages: Annotated[
-        tuple[Annotated[str, text("", rules.package, example="podman")], ...],
-        Meta(
-            description="Packages to install, beside those of the board and the stages. "
-            "`name=version` asks for one version."
-        ),
-    ] = ()
-    mirror: Annotated[
-        str | None,
-        text(
-            "Package archive for the release and its updates. Without it, the one that this machine's apt or mmdebstrap"
-            " knows.",
-            rules.mirror,
-            example="https://mirror.example.org/debian",
-        ),
-    ] = None
-    security_mirror: Annotated[
-        str | None,
-        text(
-            "Package archive for security updates, which is another one. Without it, the one that this machine's apt or"
-            " mmdebstrap knows.",
-            rules.mirror,
-            example="https://mirror.example.org/debian-security",
-        ),
-    ] = None
-    components: Annotated[
-        tuple[Annotated[str, text("", rules.component, example="non-free-firmware")], ...],
-        Meta(description="Components of the archive. Naming some here replaces the default."),
-    ] = ("main",)
-    keyrings: Annotated[
-        tuple[Annotated[Path, Meta(extra={"read": "file"})], ...],
-        Meta(
-            description="Files with the keys that the mirror and the further sources are signed with, "
-            "beside the distribution's own."
-        ),
-    ] = ()
-    sources: Annotated[
-        tuple[Annotated[str, text("", rules.source, example="deb https://apt.example.org/ stable main")], ...],
-        Meta(description="Further apt sources, each as one line (`deb …`) or in deb822 form."),
-    ] = ()
-    preseed: Annotated[
-        tuple[Annotated[Path, Meta(extra={"read": "file"})], ...],
-        Meta(description="Files with answers to packages' questions, as debconf-set-selections reads them."),
-    ] = ()
 
 
 class StageUse(Struct, frozen=True):
@@ -337,7 +278,6 @@ class Recipe(Section, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "HEALTH_KINDS", "App", "Base", "Boot", "Build", "Disk", "Health", "Image", "Logs", "Network", "Page", "Pi",
-    "Recipe",
-    "Section", "StageUse", "State", "Update", "format_size",
+    "ARCHIVE_COMPONENTS", "HEALTH_KINDS", "RELEASES", "App", "Base", "Boot", "Build", "Disk", "Health", "Image", "Logs",
+    "Network", "Page", "Pi", "Recipe", "Section", "StageUse", "State", "Update", "format_size",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ Rule = Callable[[str], Complaint | None]
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _VERSION: Final = re.compile(r"[0-9][0-9A-Za-z.+~-]{0,63}")
 _PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=[0-9A-Za-z.+:~-]+)?")
+_FOREIGN: Final = re.compile(r"[a-z0-9@_+][a-z0-9@._+-]*")
 _COMPONENT: Final = re.compile(r"[a-z0-9][a-z0-9/-]*")
 _MODULE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._@:+,=%~/-]+")
@@ -80,8 +81,10 @@ def line(text: str) -> Complaint | None:
 
 
 def package(text: str) -> Complaint | None:
-    """A Debian package: `name`, `name=version` or `name:architecture` (Debian Policy 5.6.1)."""
-    if _PACKAGE.fullmatch(text):
+    """A Debian package: `name`, `name=version` or `name:architecture` (Debian Policy 5.6.1); or one of Arch
+    (PKGBUILD(5), pkgname), whose names may also have "_" and "@".
+    """
+    if _PACKAGE.fullmatch(text) or ("_" in text and arch_package(text) is None):
         return None
     words = text.replace(",", " ").split()
     if len(words) > 1 and all(_PACKAGE.fullmatch(word) for word in words):
@@ -89,6 +92,43 @@ def package(text: str) -> Complaint | None:
         return Complaint(f'"{text[:80]}" is more than one package', f"write {spelt}")
     lowered = text.strip().lower()
     return Complaint(f'"{text[:80]}" is no package name', f'write "{lowered}"' if _PACKAGE.fullmatch(lowered) else None)
+
+
+def arch_package(text: str) -> Complaint | None:
+    """A package of Arch Linux: PKGBUILD(5), pkgname."""
+    return None if _FOREIGN.fullmatch(text) else Complaint(f'"{text[:80]}" is no package name')
+
+
+def repository(text: str) -> Complaint | None:
+    """The name of a repository of pacman's: a section of pacman.conf(5), and a part of file names."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) and text not in ("options", "local"):
+        return None
+    return Complaint(f'"{text[:80]}" is no name of a repository')
+
+
+def server(text: str) -> Complaint | None:
+    """The address of pacman's repositories: pacman.conf(5), Server."""
+    found = _URL.fullmatch(text)
+    if found is None or found[1] not in ("http", "https", "file"):
+        return Complaint(f'"{text[:80]}" is no address of a server', "write it as http://, https:// or file:///")
+    if "$repo" not in text:
+        return Complaint(f'"{text[:80]}" does not say where the repository goes', "put $repo in, and $arch")
+    return None
+
+
+def sha256(text: str) -> Complaint | None:
+    """A SHA-256, in lower case."""
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return None
+    hint = f'write "{text.lower()}"' if re.fullmatch(r"[0-9a-fA-F]{64}", text) else "`sha256sum FILE` prints it"
+    return Complaint(f'"{text[:80]}" is no SHA-256', hint)
+
+
+def program(text: str) -> Complaint | None:
+    """The absolute path of a program, in its plain form."""
+    if _PATH.fullmatch(text) and not {"", ".", ".."} & set(text.split("/")[1:]):
+        return None
+    return Complaint(f'"{text[:80]}" is no absolute path of a program', 'write it as "/sbin/init"')
 
 
 def component(text: str) -> Complaint | None:

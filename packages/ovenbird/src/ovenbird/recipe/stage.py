@@ -40,6 +40,13 @@ class StageFile(Section, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(extra={"rule": rules.package})], ...],
         Meta(description="Debian packages that the stage needs; they are installed with the base, in one go."),
     ] = ()
+    arch: Annotated[
+        tuple[Annotated[str, Meta(extra={"rule": rules.arch_package})], ...] | None,
+        Meta(
+            description="The same on Arch Linux, by Arch's names. A stage with `packages` and without this cannot be "
+            "used there."
+        ),
+    ] = None
     emulate: Annotated[
         bool,
         Meta(
@@ -68,6 +75,8 @@ class Stage:
     files: Mapping[str, Path] = dataclass_field(default_factory=dict[str, Path])
     description: str = ""
     emulate: bool = False
+    arch: tuple[str, ...] | None = None
+    """Its packages on Arch Linux; None where it does not say."""
 
 
 def stock_names(stock: Path = STOCK) -> list[str]:
@@ -144,7 +153,9 @@ def read_stage(
     if len(decoder.problems.found) > before:
         return None
     emulate = emulate or described.emulate
-    return Stage(folder.name, folder, part, values, described.packages, files, described.description, emulate)
+    return Stage(
+        folder.name, folder, part, values, described.packages, files, described.description, emulate, described.arch
+    )
 
 
 def describe_stage(folder: Path, problems: Problems) -> StageFile | None:

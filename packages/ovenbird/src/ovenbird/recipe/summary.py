@@ -28,7 +28,7 @@ def lines(loaded: LoadedRecipe) -> list[tuple[str, str]]:
         ("image", f"{recipe.image.name} {recipe.image.version}"),
         ("board", recipe.image.board),
         ("recipe", ", ".join(shown(file) for file in (loaded.path, *loaded.files[:-1]))),
-        ("base", f"{recipe.base.distribution} {recipe.base.release}" + _count(len(recipe.base.packages))),
+        ("base", f"{recipe.base.distribution} {_start(recipe)}" + _count(len(recipe.base.packages))),
         *(("stage", _stage(stage)) for stage in loaded.stages),
         *(("app", _app(app)) for app in recipe.app),
         ("disk", slots),
@@ -39,6 +39,14 @@ def lines(loaded: LoadedRecipe) -> list[tuple[str, str]]:
     if recipe.image.description:
         found.insert(1, ("", recipe.image.description))
     return found
+
+
+def _start(recipe: Recipe) -> str:
+    base = recipe.base
+    if base.tarball is None:
+        return base.release
+    kernel = f"kernel of Debian {base.release}" if base.kernel == "debian" else "its own kernel"
+    return f"{Path(base.tarball).name}, {kernel}"
 
 
 def _updates(recipe: Recipe) -> str:

@@ -63,6 +63,8 @@ class Crossing:
 def crossing(loaded: LoadedRecipe, machine: Board, host: Architecture | None = None) -> Crossing:
     """How a recipe's tree is made on this machine. Raises HostError."""
     emulated: Sequence[int] = [number for number, stage in enumerate(loaded.stages) if stage.emulate]
-    first = -1 if loaded.recipe.build.emulate else min(emulated, default=None)
+    # Only Debian has the same packages for both: whatever runs in another root runs as the target's.
+    whole = loaded.recipe.build.emulate or loaded.recipe.base.distribution != "debian"
+    first = -1 if whole else min(emulated, default=None)
     host = host or host_architecture()
     return Crossing(host, machine.cpu, first if host != machine.cpu else None)

@@ -19,8 +19,11 @@ if [ -e /usr/lib/systemd/system/ssl-cert.service ] || [ -e /lib/systemd/system/s
     rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 fi
 
+# pacman-key makes a secret key beside the public ones.
+rm -rf /etc/pacman.d/gnupg
+
 # --- caches, logs, backups, temporary files -----------------------------------------------------------------------------
-for folder in /var/lib/apt/lists /var/cache/apt /var/backups /var/cache/man /var/log /var/crash; do
+for folder in /var/lib/apt/lists /var/cache/apt /var/lib/pacman/sync /var/cache/pacman/pkg /var/backups /var/cache/man /var/log /var/crash; do
     [ -d "$folder" ] || continue
     find "$folder" -type f -delete
 done
@@ -42,6 +45,10 @@ days=$((epoch / 86400))
 [ "$days" -gt 0 ] || days=1
 shadow=$(awk -F: -v OFS=: -v days="$days" '$3 != "" && $3 != "0" { $3 = days } { print }' /etc/shadow)
 printf '%s\n' "$shadow" > /etc/shadow
+for package in /var/lib/pacman/local/*/desc; do
+    [ -f "$package" ] || continue
+    sed -i "/^%INSTALLDATE%\$/{n;s/.*/$epoch/}" "$package"
+done
 for python in /usr/bin/python3 /usr/local/bin/python3; do
     if [ -x "$python" ]; then
         "$python" -I -S -B "$stage/settle_pyc.py" /usr /opt /srv
@@ -89,7 +96,7 @@ declared=$(cat /usr/lib/tmpfiles.d/*.conf /etc/tmpfiles.d/*.conf 2> /dev/null |
     awk '$1 !~ /^#/ && NF > 1 { print $2 }')
 install -d -m 0755 /usr/lib/tmpfiles.d
 rm -f /usr/lib/tmpfiles.d/zz-var-folders.conf
-find /var -mindepth 2 -type d \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/tmp \) -prune -o \
+find /var -mindepth 2 -type d \( -path /var/lib/dpkg -o -path /var/lib/pacman -o -path /var/lib/apt -o -path /var/tmp \) -prune -o \
     -mindepth 2 -type d -printf '%p :%#m :%u :%g\n' |
     LC_ALL=C sort |
     DECLARED="$declared" awk '

@@ -86,7 +86,10 @@ rm -f /etc/ssh/ssh_host_*
 printf 'HOST_KEYS="%s"\n' "$host_keys" > /etc/default/ssh-host-keys
 install -D -m 0755 "$stage/ssh-host-keys" /usr/libexec/ssh-host-keys
 install -D -m 0644 "$stage/ssh-host-keys.service" /etc/systemd/system/ssh-host-keys.service
-systemctl enable ssh-host-keys.service ssh.service 2> /dev/null
+# Debian calls it ssh, all others sshd.
+service=sshd.service
+[ ! -e /usr/lib/systemd/system/ssh.service ] || service=ssh.service
+systemctl enable ssh-host-keys.service "$service" 2> /dev/null
 # Debian 13 brings another unit for the same, which would make every kind.
 if [ -e /usr/lib/systemd/system/sshd-keygen.service ]; then
     systemctl mask sshd-keygen.service 2> /dev/null
