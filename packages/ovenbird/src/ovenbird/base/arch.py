@@ -19,7 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from ovenbird.build.download import download
+from ovenbird.base.tar import members_below
+from ovenbird.build.download import download, fetch
 from ovenbird.errors import NetworkError, RecipeError
 from ovenbird.files import locked, sha256_of, write_atomically
 from ovenbird.run import CommandError, Completed, run
@@ -135,7 +136,7 @@ class Pacman:
                 signature.write_bytes(base64.b64decode(package.signature))
             else:
                 try:
-                    signature.write_bytes(_fetched(f"{address}.sig"))
+                    signature.write_bytes(fetch(f"{address}.sig"))
                 except NetworkError as error:
                     raise NetworkError(f"{package.file} is not signed", where=address, hint=str(error)) from error
             try:
@@ -278,31 +279,12 @@ def python_version(names: Iterable[Package], default: str) -> str:
 
 def _take(tarball: Path, prefix: str, folder: str, out: Path) -> None:
     """Unpack one folder of a tarball that was inspected, files alone."""
-    from ovenbird.base.tar import members_below
-
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for name, content in members_below(tarball, prefix, folder):
         place = out / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-
-
-def _fetched(address: str) -> bytes:
-    """A small file from an address. Raises NetworkError."""
-    import httpx  # only here: it takes longer than a plan
-
-    if address.startswith("file://"):
-        try:
-            return Path(address.removeprefix("file://")).read_bytes()
-        except OSError as error:
-            raise NetworkError(f"cannot be read: {error.strerror}", where=address) from error
-    try:
-        answer = httpx.get(address, follow_redirects=True, timeout=30)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise NetworkError(f"cannot be fetched: {error or type(error).__name__}", where=address) from error
-    return answer.content
 
 
 def _errors(error: CommandError) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -26,31 +28,59 @@ def download(address: str, sha256: str, cache: Path, *, hint: str) -> Path:
     import httpx  # only here: it takes longer than a plan
 
     digest = hashlib.sha256()
+    with (
+        _answered(address),
+        replacing(kept) as beside,
+        beside.open("wb") as writing,
+        httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer,
+    ):
+        answer.raise_for_status()
+        for piece in answer.iter_bytes(_PIECE):
+            writing.write(piece)
+            digest.update(piece)
+        writing.flush()
+        if digest.hexdigest() != sha256:
+            raise _another(address, digest.hexdigest(), sha256, hint)
+    return kept
+
+
+def fetch(address: str) -> bytes:
+    """A small file at an address, which nothing is known of and nothing is kept of. Raises NetworkError."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        with _read(address):
+            return Path(unquote(parts.path)).read_bytes()
+    import httpx
+
+    with _answered(address):
+        answer = httpx.get(address, follow_redirects=True, timeout=30)
+        answer.raise_for_status()
+    return answer.content
+
+
+@contextmanager
+def _answered(address: str) -> Generator[None]:
+    import httpx
+
     try:
-        with (
-            replacing(kept) as beside,
-            beside.open("wb") as writing,
-            httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer,
-        ):
-            answer.raise_for_status()
-            for piece in answer.iter_bytes(_PIECE):
-                writing.write(piece)
-                digest.update(piece)
-            writing.flush()
-            if digest.hexdigest() != sha256:
-                raise _another(address, digest.hexdigest(), sha256, hint)
+        yield
     except httpx.HTTPStatusError as error:
         raise NetworkError(f"the server answers {error.response.status_code}", where=address) from error
     except httpx.HTTPError as error:
         raise NetworkError(f"cannot be fetched: {error or type(error).__name__}", where=address) from error
-    return kept
+
+
+@contextmanager
+def _read(address: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NetworkError(f"cannot be read: {error.strerror}", where=address) from error
 
 
 def _checked(file: Path, sha256: str, address: str, hint: str) -> Path:
-    try:
+    with _read(address):
         found = sha256_of(file)
-    except OSError as error:
-        raise NetworkError(f"cannot be read: {error.strerror}", where=address) from error
     if found != sha256:
         raise _another(address, found, sha256, hint)
     return file

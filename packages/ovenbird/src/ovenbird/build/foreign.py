@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from ovenbird.base.arch import Pacman
 from ovenbird.boards import Architecture
 from ovenbird.build.apps import step as apps
 from ovenbird.build.download import download
+from ovenbird.build.inputs import text_digest
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.errors import BuildError, RecipeError
 from ovenbird.files import sha256_of, write_atomically
@@ -141,7 +142,7 @@ def _with_packages(
     assert base.server is not None, "a recipe without it is refused"
     architecture = arch.ARCHITECTURES[target.debian]
     identity = " ".join([found.digest, architecture, base.server, *base.repositories, *map(sha256_of, base.keys)])
-    folder = cache / "pacman" / sha256_text(identity)
+    folder = cache / "pacman" / text_digest(identity)
     pacman = Pacman(folder, found.tarball, found.root.prefix, architecture, base.server, base.repositories, base.keys)
     wanted = [*arch.PACKAGES, *base.packages, *(name for stage in loaded.stages for name in stage.arch or ())]
     wanted += apps.packages(loaded.recipe.app)  # podman and what belongs to it are called as at Debian's.
@@ -154,15 +155,8 @@ def _with_packages(
         if packages is None:
             packages = resolved
             arch.write_lock(loaded.folder, question, packages)
-    lists = sha256_text(" ".join(sha256_of(file) for file in sorted(folder.glob("db/sync/*.db")))) if by_hand else ""
+    lists = text_digest(" ".join(sha256_of(file) for file in sorted(folder.glob("db/sync/*.db")))) if by_hand else ""
     return Foreign(found.tarball, found.digest, found.root, None, pacman, packages, lists)
-
-
-def sha256_text(text: str) -> str:
-    """A short digest of a text."""
-    from ovenbird.build.inputs import text_digest
-
-    return text_digest(text)
 
 
 def _refuse(loaded: LoadedRecipe, missing: str) -> None:
@@ -188,7 +182,7 @@ def base_inputs(found: Foreign) -> dict[str, str]:
 def pacman_inputs(found: Foreign) -> dict[str, str]:
     """What pacman adds to it."""
     packages = {f"package {one.name}": f"{one.version} {one.sha256[:16]}" for one in found.packages}
-    return {**packages, "instructions": sha256_text(INSTALL)}
+    return {**packages, "instructions": text_digest(INSTALL)}
 
 
 def lists_input(found: Foreign, stage: Stage, texts: Sequence[str]) -> str | None:
@@ -317,11 +311,6 @@ def lend_kernel(baker: Baker, step: Step, unpacked: Path) -> None:
             where="[base] kernel",
             hint='write `kernel = "debian"`, or put the kernel in: /boot/vmlinuz-VERSION and /usr/lib/modules/VERSION',
         ) from error
-
-
-def facts(found: Foreign | None) -> Mapping[str, str]:
-    """What to say of a system without an agent, by what it is about."""
-    return {"missing": ", ".join(found.missing)} if found and found.missing else {}
 
 
 MAKERS: dict[str, Maker] = {"tarball": _make_base, "pacman": _make_pacman}
