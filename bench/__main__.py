@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHES = ("build", "boot", "update", "agent", "cross", "flash")
+BENCHES = ("build", "boot", "update", "agent", "cross", "flash", "netboot", "serve")
 
 
 def main(names: list[str]) -> int:

@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 from ovenbird.recipe.load import load
+from ovenbird_device.format import cmdline, netboot
 from ovenbird_device.format.manifest import load_manifest
 from tests.tool import HELLO, Project, Tool, digests
 
 pytestmark = pytest.mark.build
-LAST = ["stage cleanup", "tree", "root", "boot", "disk"]
+LAST = ["stage cleanup", "tree", "root", "boot", "netboot", "disk"]
+NETBOOT = {f"netboot/{name}" for name in ("manifest.json", "kernel", "initrd", "root.squashfs")}
 
 
 def test_outputs_are_what_the_manifest_says(hello: Path) -> None:
     manifest = load_manifest((hello / "manifest.json").read_bytes())
-    names = {"disk.img", "disk.bmap", "root.squashfs", "boot.vfat", "initrd", "kernel"}
-    assert {file.name for file in hello.iterdir()} == {*names, "manifest.json"}
+    names = {"disk.img", "disk.bmap", "root.squashfs", "boot.vfat", "initrd", "kernel", *NETBOOT}
+    there = {str(file.relative_to(hello)) for file in hello.rglob("*") if file.is_file()}
+    assert there == {*names, "manifest.json"}
     assert set(manifest.outputs) == names
     assert {name: file.sha256 for name, file in manifest.outputs.items()} == digests(hello, sorted(names))
     assert all((hello / name).stat().st_size == file.size for name, file in manifest.outputs.items())
@@ -27,6 +30,22 @@ def test_outputs_are_what_the_manifest_says(hello: Path) -> None:
     assert manifest.image.name == "hello"
     assert manifest.image.board == "vm"
     assert manifest.outputs["initrd"].size < 2_000_000
+
+
+def test_what_boots_from_the_network_is_the_same_system(hello: Path) -> None:
+    said = netboot.load((hello / "netboot/manifest.json").read_bytes())
+    assert (said.name, said.board, said.architecture) == ("hello", "vm", "amd64")
+    for file in said.files:
+        assert (hello / "netboot" / file.file).stat().st_size == file.size
+    assert {file.file: file.sha256 for file in said.files} == digests(
+        hello / "netboot", sorted(file.file for file in said.files)
+    )
+    assert said.initrd.size < 3_000_000
+    line = cmdline.parse(said.command_line)
+    assert (line.hash, line.size, line.data) == (f"sha256:{said.root.sha256}", said.root.size, "tmpfs")
+    # Once on the disk, not twice.
+    for name in ("root.squashfs", "kernel"):
+        assert (hello / name).samefile(hello / "netboot" / name)
 
 
 def test_disk_is_sparse(hello: Path) -> None:

@@ -193,7 +193,9 @@ class Guest(Machine):
 
 
 @contextmanager
-def machine(kernel: Kernel, disks: Sequence[Path], *extra: str, reboots: bool = False) -> Generator[Guest]:
-    settings = Settings(BOARD.virtual, Boot.KERNEL, kernel, memory="256M", reboots=reboots, extra=extra)
+def machine(
+    kernel: Kernel, disks: Sequence[Path], *extra: str, reboots: bool = False, memory: str = "256M"
+) -> Generator[Guest]:
+    settings = Settings(BOARD.virtual, Boot.KERNEL, kernel, memory=memory, reboots=reboots, extra=extra)
     with Guest(settings, disks, growth=0) as guest:
         yield guest

@@ -39,6 +39,7 @@ TOOLS: dict[str, str] = {
 }
 # What only some recipes need: a program -> the Debian package that brings it.
 SOMETIMES: dict[str, str] = {
+    "dnsmasq": "dnsmasq-base",
     "dtc": "device-tree-compiler",
     "go": "golang-go",
     "gpg": "gnupg",

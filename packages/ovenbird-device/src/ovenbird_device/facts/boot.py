@@ -6,6 +6,7 @@ that firmware and boot loader took before is not measured: nothing there has a c
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -13,7 +14,17 @@ import msgspec
 
 from . import parse
 
-DataState = Literal["ok", "repaired", "degraded", "unknown"]
+DataState = Literal["ok", "repaired", "degraded", "tmpfs", "zram", "unknown"]
+"""`tmpfs` and `zram`: what is written stays in memory, as the command line asked for."""
+_STATES = ("ok", "repaired", "degraded", "tmpfs", "zram")
+
+
+class Diskless(msgspec.Struct, frozen=True):
+    """Where a machine without a disk got what it runs. Overlays and home are URLs with the sums of their content."""
+
+    root: str
+    overlays: tuple[str, ...] = ()
+    home: str = ""
 
 
 class BootNote(msgspec.Struct, frozen=True):
@@ -26,6 +37,10 @@ class BootNote(msgspec.Struct, frozen=True):
     etc: str
     hash: str
     switch_s: float | None
+    diskless: Diskless | None = None
+    """None: it was booted from a disk."""
+    swap: str = ""
+    """Swap in memory, as text for people; empty without."""
 
 
 def read_note(path: Path) -> BootNote:
@@ -39,12 +54,19 @@ def read_note(path: Path) -> BootNote:
     return BootNote(
         slot=values.get("slot", "")[:8],
         trial=values.get("trial", "") not in ("", "0", "no", "false"),
-        data=cast(DataState, state) if state in ("ok", "repaired", "degraded") else "unknown",
+        data=cast(DataState, state) if state in _STATES else "unknown",
         data_reason=values.get("data_reason", "")[:500],
         etc=values.get("etc", "")[:40],
         hash=values.get("hash", "")[:100],
         switch_s=round(switch / 1000, 3) if switch is not None and switch > 0 else None,
+        diskless=_diskless(values) if values.get("network") == "1" else None,
+        swap=values.get("swap", "")[:80],
     )
+
+
+def _diskless(values: Mapping[str, str]) -> Diskless:
+    overlays = tuple(one[:400] for one in values.get("overlays", "").split(";") if one)
+    return Diskless(values.get("root", "")[:400], overlays[:32], values.get("home", "")[:400])
 
 
 def stamp_ready(path: Path) -> float:

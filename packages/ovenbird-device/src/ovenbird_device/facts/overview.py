@@ -87,6 +87,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     fan: fan.FanFacts | None
     """Null on a device without a fan's controller."""
     data: DataFacts
+    diskless: boot.Diskless | None
+    swap: str
     addresses: list[AddressFacts]
     boot: BootFacts
 
@@ -196,6 +198,8 @@ class Reader:
             ],
             fan=fan.read(places.fan),
             data=self.data(),
+            diskless=note.diskless,
+            swap=note.swap,
             addresses=[
                 AddressFacts(interface=one.interface, address=one.address, prefix=one.prefix, link_local=one.link_local)
                 for one in addresses.read()

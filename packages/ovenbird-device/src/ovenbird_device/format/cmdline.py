@@ -15,13 +15,17 @@ from ovenbird_device.format import FormatError
 
 PREFIX = "ovenbird."
 ZRAM_DEFAULT = 50
+PACKINGS = ("zstd", "lz4", "lzo-rle")
 MOST = 2000
 """x86 takes 2048 bytes, and GRUB adds up to 150 of its own."""
 _UNFIT = re.compile(r"[^\x21-\x7e]|['\"\\$`;&|<>{}]")
 
 
 class Cmdline(msgspec.Struct, frozen=True):
-    """What the words say. Empty strings and None: not said. `zram` is a percentage of the memory."""
+    """What the words say. Empty strings and None: not said. `zram` is a percentage of the memory, `packing` how that is
+    packed (`zstd`, `lz4`), `size` the root's bytes, `home` a URL as those of `overlays` are: with `#sha256=`, or with a
+    signature beside it.
+    """
 
     slot: str = ""
     root: str = ""
@@ -30,6 +34,9 @@ class Cmdline(msgspec.Struct, frozen=True):
     toram: bool = False
     overlays: tuple[str, ...] = ()
     zram: int = ZRAM_DEFAULT
+    packing: str = ""
+    size: int = 0
+    home: str = ""
     trial: bool = False
     debug: bool = False
     others: tuple[str, ...] = ()
@@ -64,7 +71,8 @@ def parse(text: str) -> Cmdline:
             values[name] = value.strip('"') if equals else "1"
         else:
             others.append(word)
-    zram = values.get("zram", "")
+    zram, _, packing = values.get("zram", "").partition(":")
+    size = values.get("size", "")
     return Cmdline(
         slot=values.get("slot", ""),
         root=values.get("root", ""),
@@ -73,6 +81,9 @@ def parse(text: str) -> Cmdline:
         toram=_on(values.get("toram")),
         overlays=tuple(part for part in values.get("overlays", "").split(";") if part),
         zram=min(int(zram), 100) if re.fullmatch(r"[0-9]{1,3}", zram) else ZRAM_DEFAULT,
+        packing=packing if packing in PACKINGS else "",
+        size=int(size) if re.fullmatch(r"[0-9]{1,15}", size) else 0,
+        home=values.get("home", ""),
         trial=_on(values.get("trial")),
         debug=_on(values.get("debug")),
         others=tuple(others),
@@ -91,8 +102,12 @@ def render(line: Cmdline) -> str:
             parts.append(f"{PREFIX}{name}={_quoted(value)}")
     if line.overlays:
         parts.append(f"{PREFIX}overlays={_quoted(';'.join(line.overlays))}")
-    if line.zram != ZRAM_DEFAULT:
-        parts.append(f"{PREFIX}zram={line.zram}")
+    if line.size:
+        parts.append(f"{PREFIX}size={line.size}")
+    if line.home:
+        parts.append(f"{PREFIX}home={_quoted(line.home)}")
+    if line.zram != ZRAM_DEFAULT or line.packing:
+        parts.append(f"{PREFIX}zram={line.zram}{':' if line.packing else ''}{line.packing}")
     parts += [PREFIX + name for name in ("toram", "trial", "debug") if getattr(line, name)]
     return " ".join([*parts, *line.others])
 

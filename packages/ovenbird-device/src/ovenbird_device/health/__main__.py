@@ -18,7 +18,7 @@ from pathlib import Path
 from .. import lean as lean  # before all others: see there
 from ..format import FormatError, settings
 from ..slots import disk as disks
-from ..slots.disk import SlotsError
+from ..slots.disk import Disk, NoSlotsError, SlotsError
 from ..slots.manage import Slots
 from . import builtin, network, probes, report
 from .check import Check
@@ -44,6 +44,8 @@ async def judge() -> int:
     """Judge this boot to its end."""
     try:
         slots = Slots.of_this_device()
+    except NoSlotsError:
+        slots = Slots(Disk({}, None, disks.read_note(disks.NOTE).hash, diskless=True))
     except SlotsError as error:
         print(f"ovenbird-health: {error}")
         report.publish(report.Health(state="unhealthy", reason=str(error)))

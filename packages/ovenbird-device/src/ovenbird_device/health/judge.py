@@ -80,7 +80,9 @@ class Judge(msgspec.Struct):
     async def boot(self) -> Health:
         """Judge this boot, to its end. Returns what was published last."""
         running = self.slots.disk.running
-        if running is None:
+        if self.slots.disk.diskless:
+            await self._normal(None)
+        elif running is None:
             self._say("rescue")
         elif self.slots.disk.trial and await self._on_trial(running):
             await self._trial(running)
@@ -198,7 +200,7 @@ class Judge(msgspec.Struct):
 
     # --- a normal boot ---
 
-    async def _normal(self, running: Slot) -> None:
+    async def _normal(self, running: Slot | None) -> None:
         self._say("checking", deadline_s=None)
         essential = Watch(self.essential, lambda: self._checks(essential, further), hold=self.hold)
         further = Watch(self.further, lambda: self._checks(essential, further), hold=self.hold)
@@ -213,19 +215,25 @@ class Judge(msgspec.Struct):
                 await further.all_hold(time.monotonic() + self.linger)
                 self._checks(essential, further)
 
-    async def _good(self, running: Slot) -> None:
+    async def _good(self, running: Slot | None) -> None:
+        """The boot counts as a good one. `running` is None without a disk: there is nothing to count."""
         try:
-            if running not in (self.slots.state().active, self.slots.state().trial):
+            if running is None:
+                pass
+            elif running not in (self.slots.state().active, self.slots.state().trial):
                 self._say("visiting")
                 return
-            self.slots.commit()
+            else:
+                self.slots.commit()
         except SlotsError as error:
             _print(f"the boot cannot be counted as a good one: {error}")
             self._say("unhealthy", reason=str(error))
             return
-        self._notice_lost(running)
+        if running is not None:
+            self._notice_lost(running)
         self._say("good")  # Whoever reads this knows that nothing more is written about the boot before.
-        _print(f"slot {running} is up after {time.monotonic():.0f} s")
+        what = f"slot {running}" if running is not None else "the system"
+        _print(f"{what} is up after {time.monotonic():.0f} s")
         await self._note_network()
 
     def _notice_lost(self, running: Slot) -> None:

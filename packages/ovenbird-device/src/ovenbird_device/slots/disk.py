@@ -28,6 +28,10 @@ class SlotsError(Exception):
     """The slots cannot be used as asked; the message is for people. Nothing was changed."""
 
 
+class NoSlotsError(SlotsError):
+    """This machine runs from the network: it has no slots at all."""
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a partition is: a device or an image file, with the start and size in it in bytes."""
 
@@ -48,6 +52,8 @@ class Disk(msgspec.Struct, frozen=True):
     running_hash: str = ""
     trial: bool = False
     kind: Kind = GRUB
+    diskless: bool = False
+    """There is no such disk: what runs came from the network."""
 
     def place(self, name: str) -> Place:
         """The partition of that name (`boot-a`, …). SlotsError if the disk has none."""
@@ -65,6 +71,8 @@ class Note(msgspec.Struct, frozen=True):
     hash: str = ""
     trial: bool = False
     selector: str = GRUB.name
+    server: str = ""
+    """The URL of the root; empty where it is on a disk."""
 
     @property
     def kind(self) -> Kind:
@@ -86,11 +94,17 @@ def read_note(path: Path) -> Note:
         hash=values.get("hash", ""),
         trial=values.get("trial") == "1",
         selector=values.get("selector") or GRUB.name,
+        server=values.get("root", "") if values.get("network") == "1" else "",
     )
 
 
 def locate(note: Note, system: Path = Path("/sys"), devices: Path = Path("/dev")) -> Disk:
     """The disk of the running system. SlotsError says what is missing or odd."""
+    if note.server:
+        raise NoSlotsError(
+            f"this machine was booted from the network and has no slots: its system comes from {note.server[:200]}, "
+            "and a new one with the next restart"
+        )
     root = note.root_device.removeprefix("/dev/").replace("/", "!")
     folder = (system / "class/block" / root).resolve() if root else system / "none"
     number = _integer(folder / "partition")

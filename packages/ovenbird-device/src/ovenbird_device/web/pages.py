@@ -58,6 +58,7 @@ class Pages:
             strata=view.strata(overview),
             headline=view.headline(overview),
             fan=fan.view(overview.fan),
+            full=view.is_full(overview),
             charts=charts,
         )
 

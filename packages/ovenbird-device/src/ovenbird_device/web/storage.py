@@ -74,7 +74,7 @@ class StoragePage:
             signed_in=self._site.auth.signed_in(request),
             about=answer,
             headline=_headline(data),
-            meter=view.data_meter(data.used, data.total),
+            meter=view.data_meter(data.used, data.total, in_memory=data.state in ("tmpfs", "zram")),
             parts=_parts(answer.medium),
             words=WORDS,
         )
@@ -139,4 +139,7 @@ def _headline(data: storage.DataUse) -> str:
     if data.state == "degraded":
         return "Data is kept in memory, as its partition cannot be used."
     free = f"{view.sized(data.available)} of {view.sized(data.total)} are free."
+    if data.state in ("tmpfs", "zram"):
+        full = "It is nearly full: " if data.available < data.total / 20 else ""
+        return f"What is written stays in memory, until the machine is switched off. {full}{free}"
     return f"Data is nearly full: {free}" if data.available < data.total / 20 else free

@@ -94,15 +94,23 @@ def meters(overview: Overview) -> list[Meter]:
         found.append(Meter("Temperature", f"{hottest.celsius:.1f}", "°C", note, scale, _level(hottest.celsius, 70, 82)))
     else:
         found.append(Meter("Temperature", "No sensor", "", "Virtual machines have none.", None, "calm"))
-    found.append(data_meter(overview.data.used, overview.data.total))
+    data = overview.data
+    found.append(data_meter(data.used, data.total, in_memory=data.state in ("tmpfs", "zram")))
     return found
 
 
-def data_meter(used: int, total: int) -> Meter:
-    """How full data is, in bytes."""
+def data_meter(used: int, total: int, *, in_memory: bool = False) -> Meter:
+    """How full data is, in bytes; or the memory that takes its place."""
     share = used / total if total else None
     value, unit = size(used)
-    return Meter("Data", value, unit, f"of {sized(total)}", share, _level(share, 0.85, 0.95))
+    name, note = ("Written", f"of {sized(total)} of memory") if in_memory else ("Data", f"of {sized(total)}")
+    return Meter(name, value, unit, note, share, _level(share, 0.85, 0.95))
+
+
+def is_full(overview: Overview) -> bool:
+    """Whether what may be written in memory is used up, or nearly."""
+    data = overview.data
+    return data.state in ("tmpfs", "zram") and data.total > 0 and data.available < data.total / 20
 
 
 def _level(value: float | None, warm: float, hot: float) -> str:
@@ -132,6 +140,8 @@ def strata(overview: Overview) -> list[Stratum]:
 def headline(overview: Overview) -> str:
     """The one sentence on how the device is."""
     slot = f"slot {overview.slot}" if overview.slot else "an unknown slot"
+    if overview.diskless is not None:
+        slot = "the network"
     if overview.data.state == "degraded":
         return f"Running from {slot}, without its data."
     if overview.trial:

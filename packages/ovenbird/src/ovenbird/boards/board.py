@@ -120,6 +120,8 @@ class Board:
     """Words of the kernel's command line; the last console is the one that programs see as /dev/console. Whatever else
     the kernel has to be told on this kind of machine stands before."""
     virtual: VirtualMachine
+    network_modules: tuple[str, ...] = ()
+    """Kernel modules for the initrd of a machine without a disk; none: it is not booted from the network."""
     base_packages: tuple[str, ...] = ()
     """What a system on this board needs beside what every system has."""
     boot_size: int = 64 << 20
@@ -159,5 +161,11 @@ AAVMF = (
 # Booting by BIOS and by UEFI; the names are those of bookworm and of trixie.
 GRUB_PACKAGES = ("grub-efi-amd64-bin", "grub-pc-bin")
 # What our root needs whatever it is on: the file systems of root, data and /etc, and the checksum that ext4 asks the
-# kernel's crypto interface for.
-FILE_SYSTEMS = ("squashfs", "overlay", "ext4", "crc32c_generic")
+# kernel's crypto interface for; and loop for a root that is copied into memory.
+FILE_SYSTEMS = ("squashfs", "overlay", "ext4", "crc32c_generic", "loop")
+# What a root from the network needs on any machine: where it lies, what it is stacked with, swap in memory, VLANs.
+DISKLESS = ("squashfs", "overlay", "loop", "zram", "8021q")
+# Networks that hosts of virtual machines offer.
+VIRTUAL_NETWORKS = ("virtio_pci", "virtio_net", "e1000", "e1000e", "vmxnet3", "hv_netvsc", "xen_netfront")
+# Adapters for machines without a socket of their own: Realtek, ASIX, and the class of all others.
+USB_NETWORKS = ("r8152", "ax88179_178a", "asix", "cdc_ether", "cdc_ncm")

@@ -8,7 +8,7 @@ the driver of its card reader (CONFIG_MMC_SDHCI_BRCMSTB) nor those of RP1, which
 
 from __future__ import annotations
 
-from ovenbird.boards.board import ARM64, FILE_SYSTEMS, Board, Model, Selector, VirtualMachine
+from ovenbird.boards.board import ARM64, DISKLESS, FILE_SYSTEMS, USB_NETWORKS, Board, Model, Selector, VirtualMachine
 
 OLD = ("start.elf", "fixup.dat")
 PI4 = ("start4.elf", "fixup4.dat")
@@ -39,6 +39,19 @@ DISKS = (
 )  # fmt: skip
 KEYBOARDS = ("usbhid", "hid_generic")  # for the debug shell
 WATCHDOGS = ("bcm2835_wdt",)
+# The Pi 4's own; the Pi 3's, which is behind USB; adapters.
+NETWORKS = (
+    "genet",
+    "bcm_phy_ptp",
+    "broadcom",
+    "mdio_bcm_unimac",
+    "lan78xx",
+    "microchip",
+    "smsc95xx",
+    "smsc",
+    *USB_NETWORKS,
+)
+USB_HOSTS = ("reset_raspberrypi", "xhci_pci", "dwc2")
 VIRTUAL = ("virtio_pci", "virtio_mmio", "virtio_blk")  # where QEMU stands in for the board
 WORDS = (
     "iomem=relaxed",  # the trial's flag is set past the kernel: ovenbird_device.raspberry.mailbox
@@ -53,6 +66,16 @@ BOARD = Board(
     boot_packages=("raspi-firmware",),
     base_packages=("firmware-brcm80211", "wireless-regdb"),
     initrd_modules=(*FILE_SYSTEMS, *DISKS, *KEYBOARDS, *WATCHDOGS, *VIRTUAL),
+    network_modules=(
+        *DISKLESS,
+        *NETWORKS,
+        *USB_HOSTS,
+        *KEYBOARDS,
+        *WATCHDOGS,
+        "virtio_pci",
+        "virtio_mmio",
+        "virtio_net",
+    ),
     console=(*WORDS, "console=ttyS1,115200"),
     selector=Selector.AUTOBOOT,
     models=MODELS,

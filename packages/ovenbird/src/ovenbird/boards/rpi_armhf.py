@@ -24,6 +24,7 @@ BOARD = replace(
     description="A Raspberry Pi 2, 3, 4, 400, Zero 2 W, or Compute Module 3 or 4, 32-bit ARM",
     cpu=ARMHF,
     kernel_packages=("linux-image-armmp",),
+    network_modules=(),
     models=(*PI2, *MODELS),
     # The Pi 2 has the good serial port on its pins, all others the small one.
     console=(*WORDS, "console=ttyAMA0,115200", "console=ttyS1,115200"),

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from ovenbird.boards.board import AMD64, EMULATED_CPU, FILE_SYSTEMS, GRUB_PACKAGES, OVMF, Board, VirtualMachine
+from ovenbird.boards.board import (
+    AMD64,
+    DISKLESS,
+    EMULATED_CPU,
+    FILE_SYSTEMS,
+    GRUB_PACKAGES,
+    OVMF,
+    VIRTUAL_NETWORKS,
+    Board,
+    VirtualMachine,
+)
 
 BOARD = Board(
     name="vm",
@@ -20,6 +30,7 @@ BOARD = Board(
         "nvme",
         "i6300esb",  # the watchdog that QEMU offers
     ),
+    network_modules=(*DISKLESS, *VIRTUAL_NETWORKS, "i6300esb"),
     # no_timer_check: the kernel tries its timer for a moment and panics if no tick came, as happens on a busy host.
     console=("no_timer_check", "console=tty0", "console=ttyS0,115200"),
     virtual=VirtualMachine(

@@ -5,7 +5,7 @@ It boots by UEFI, as every such machine does, so that GRUB and all that is prove
 
 from __future__ import annotations
 
-from ovenbird.boards.board import AAVMF, ARM64, FILE_SYSTEMS, Board, VirtualMachine
+from ovenbird.boards.board import AAVMF, ARM64, DISKLESS, FILE_SYSTEMS, VIRTUAL_NETWORKS, Board, VirtualMachine
 
 BOARD = Board(
     name="vm-arm64",
@@ -23,6 +23,7 @@ BOARD = Board(
         "nvme",
         "i6300esb",  # the watchdog that QEMU offers
     ),
+    network_modules=(*DISKLESS, *VIRTUAL_NETWORKS, "virtio_mmio", "i6300esb"),
     console=("console=tty0", "console=ttyAMA0,115200"),
     virtual=VirtualMachine(
         program="qemu-system-aarch64",

@@ -21,9 +21,11 @@ from ovenbird.build.kernel import KernelFiles
 from ovenbird.build.plan import Plan, Step
 from ovenbird.build.store import Making, StepRecord, Store
 from ovenbird.build.tree_steps import IMAGE_KINDS
+from ovenbird.image import netboot
 from ovenbird.interrupts import Pool
 from ovenbird.progress import Progress
 from ovenbird.progress import Step as Shown
+from ovenbird_device.format.netboot import FOLDER, MANIFEST
 
 
 @dataclass(slots=True)
@@ -110,6 +112,12 @@ class Baker:
         """The files that a user gets, by their names, once all is made."""
         name = f"{self.plan.loaded.recipe.image.name}.swu"
         signed = {} if isinstance(self.plan.signing, Absence) else {name: self.folder("bundle") / "bundle.swu"}
+        network = {
+            f"{FOLDER}/{netboot.KERNEL}": self.kernel_files().kernel,
+            f"{FOLDER}/{netboot.INITRD}": self.folder("netboot initrd") / "initrd",
+            f"{FOLDER}/{netboot.ROOT}": self.folder("root") / "root.squashfs",
+            f"{FOLDER}/{MANIFEST}": self.folder("netboot") / MANIFEST,
+        }
         return {
             **signed,
             "disk.img": self.folder("disk") / "disk.img",
@@ -118,12 +126,15 @@ class Baker:
             "boot.vfat": self.folder("boot") / "boot.vfat",
             "initrd": self.folder("initrd") / "initrd",
             "kernel": self.kernel_files().kernel,
+            **(network if self.plan.netboot else {}),
         }
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each of the outputs, taken when it was made."""
         steps = {"disk.img": "disk", "disk.bmap": "disk", "root.squashfs": "root", "boot.vfat": "boot"}
         steps |= {"initrd": "initrd", "kernel": "kernel"}
+        made_for_network = {netboot.KERNEL: "kernel", netboot.INITRD: "netboot initrd", netboot.ROOT: "root"}
+        steps |= {f"{FOLDER}/{name}": step for name, step in {**made_for_network, MANIFEST: "netboot"}.items()}
         return {name: self.need(steps.get(name, "bundle")).digest(file.name) for name, file in self.outputs().items()}
 
     def facts(self) -> tuple[str, int, Path]:

@@ -40,6 +40,11 @@ def initrd_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
     return (*machine.initrd_modules, *more, *loaded.recipe.boot.modules)
 
 
+def netboot_modules(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
+    """The same for the initrd of a machine without a disk."""
+    return (*machine.network_modules, *loaded.recipe.boot.modules)
+
+
 def kernel_arguments(loaded: LoadedRecipe, machine: Board) -> tuple[str, ...]:
     """The kernel's arguments that do not depend on the slot or on the root's content.
 

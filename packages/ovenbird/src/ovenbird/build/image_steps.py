@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovenbird.boards.board import Selector
-from ovenbird.build.boot_inputs import initrd_modules, kernel_arguments
+from ovenbird.build.boot_inputs import initrd_modules, kernel_arguments, netboot_modules
 from ovenbird.build.bundle import Absence, bundle_facts
 from ovenbird.build.foreign import lend_kernel
 from ovenbird.build.kernel import unpack_kernel
 from ovenbird.build.plan import Step
 from ovenbird.build.store import Making, StepRecord
 from ovenbird.files import sha256_of
-from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, raspberry, rescue, root
+from ovenbird.image import bmap, boot, bundle, disk, grub, initrd, layout, netboot, raspberry, rescue, root
 from ovenbird.image.packages import installed_packages, largest_packages, write_packages
 from ovenbird.interrupts import Pool
 from ovenbird.progress import Step as Shown
@@ -41,16 +41,18 @@ def _kernel(baker: Baker, step: Step) -> StepRecord:
 
 
 def _initrd(baker: Baker, step: Step) -> StepRecord:
+    """The initrd of a disk, or of a machine without one: they differ in their modules."""
     baker.need("kernel")
 
     def make(making: Making, shown: Shown) -> None:
         files = baker.kernel_files()
+        modules = netboot_modules if step.kind == "netboot-initrd" else initrd_modules
         initrd.write_initrd(
             making.folder / "initrd",
             kernel_version=files.version,
             modules=files.modules,
             busybox=files.busybox,
-            wanted=initrd_modules(baker.plan.loaded, baker.plan.board),
+            wanted=modules(baker.plan.loaded, baker.plan.board),
             epoch=0,
         )
         making.note_digest("initrd")
@@ -210,12 +212,33 @@ def _bundle(baker: Baker, step: Step) -> StepRecord:
     return baker.run(step, make)
 
 
+def _netboot(baker: Baker, step: Step) -> StepRecord:
+    baker.need("root")
+    baker.need("netboot initrd")
+
+    def make(making: Making, shown: Shown) -> None:
+        netboot.write_manifest(
+            making.folder,
+            recipe=baker.plan.loaded.recipe,
+            board=baker.plan.board,
+            kernel=baker.kernel_files().kernel,
+            initrd=baker.folder("netboot initrd") / "initrd",
+            root=baker.folder("root") / "root.squashfs",
+            arguments=kernel_arguments(baker.plan.loaded, baker.plan.board),
+        )
+        making.note_digest("manifest.json")
+
+    return baker.run(step, make)
+
+
 MAKERS: dict[str, Maker] = {
     "kernel": _kernel,
     "own-kernel": _kernel,
     "initrd": _initrd,
     "root": _root,
     "boot": _boot,
+    "netboot-initrd": _initrd,
+    "netboot": _netboot,
     "rescue": _rescue,
     "disk": _disk,
     "bundle": _bundle,

@@ -27,6 +27,7 @@ from ovenbird.progress import Progress
 from ovenbird.recipe.load import load
 from ovenbird.recipe.size import format_size
 from ovenbird_device.format.manifest import Manifest
+from ovenbird_device.format.netboot import FOLDER, MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Result:
         then = f"write it onto a card: ovenbird flash CARD {self.out}" if card else f"boot it: ovenbird run {self.out}"
         lines = [head, f"{self.out / 'disk.img'} (root {root}); {then}"]
         lines += [f"{self.out / name} updates devices" for name in self.manifest.outputs if name.endswith(".swu")]
+        if f"{FOLDER}/{MANIFEST}" in self.manifest.outputs:
+            lines.append(f"{self.out / FOLDER} boots machines without a disk")
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -122,7 +125,8 @@ def build(request: Request, progress: Progress) -> Result:
         # The store stays in use from the first step to the last copy: a clean-up must not come between.
         with store.in_use(), locked(cache / "locks" / f"out-{_place(out)}"):
             signed = () if isinstance(plan.signing, Absence) else ("bundle",)
-            baker.bake("disk", "root", "boot", "initrd", "kernel", *signed)
+            network = ("netboot",) if plan.netboot else ()
+            baker.bake("disk", "root", "boot", "initrd", "kernel", *network, *signed)
             with progress.step("outputs"):
                 kernel, epoch, packages = baker.facts()
                 files, digests = baker.outputs(), baker.digests()

@@ -18,6 +18,7 @@ from ovenbird.image.packages import read_packages
 from ovenbird.interrupts import held
 from ovenbird_device.format import FormatError
 from ovenbird_device.format.manifest import File, Manifest, Package, Step, dump, load_manifest
+from ovenbird_device.format.netboot import FOLDER, MANIFEST
 
 
 def is_current(out: Path, plan: Plan) -> Manifest | None:
@@ -52,7 +53,10 @@ def publish(
     """Put files of the store into `out` under their names, and a manifest with their `digests` (sha256) beside them."""
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
-        for litter in out.glob(f".{name}.*"):  # What a killed build was writing; we hold the folder's lock.
+        place = out / name
+        for litter in place.parent.glob(
+            f".{place.name}.*"
+        ):  # What a killed build was writing; we hold the folder's lock.
             litter.unlink(missing_ok=True)
     manifest = Manifest(
         image=image_facts(plan.loaded.recipe, plan.board, plan.loaded.digest),
@@ -64,14 +68,22 @@ def publish(
         steps=tuple(Step(step.name, step.key) for step in plan.steps),
     )
     with ExitStack() as stack:
+        copied: dict[Path, Path] = {}
         for name, file in files.items():
-            fill_sparse(file, stack.enter_context(replacing(out / name)))
+            beside = stack.enter_context(replacing(out / name))
+            if file in copied:  # The same file under another name: once on the disk.
+                beside.unlink()
+                beside.hardlink_to(copied[file])
+            else:
+                fill_sparse(file, beside)
+                copied[file] = beside
         copies = stack.pop_all()
     gone = _former(out) - files.keys()
     with held():
         with copies:
             # A folder whose files are just being exchanged has no manifest: nobody takes them for one build.
-            (out / "manifest.json").unlink(missing_ok=True)
+            for name in ("manifest.json", f"{FOLDER}/{MANIFEST}"):
+                (out / name).unlink(missing_ok=True)
             for name in gone:  # A bundle of an older version beside a new image would mislead.
                 (out / name).unlink(missing_ok=True)
         write_atomically(out / "manifest.json", dump(manifest))
@@ -84,4 +96,4 @@ def _former(out: Path) -> set[str]:
         names = load_manifest((out / "manifest.json").read_bytes()).outputs
     except (FileNotFoundError, FormatError):
         return set()
-    return {name for name in names if Path(name).name == name}
+    return {name for name in names if Path(name).name in (name, name.removeprefix(f"{FOLDER}/"))}

@@ -22,7 +22,7 @@ from ovenbird.boards import Architecture, Board, board
 from ovenbird.build import agentless, compiled, device, foreign, kernel, terminal, tree
 from ovenbird.build.apps import step as apps
 from ovenbird.build.apps.kind import Target
-from ovenbird.build.boot_inputs import card_inputs, initrd_modules, kernel_arguments, selector_inputs
+from ovenbird.build.boot_inputs import card_inputs, initrd_modules, kernel_arguments, netboot_modules, selector_inputs
 from ovenbird.build.bundle import Absence, bundle_inputs, plan_bundle
 from ovenbird.build.compiled import Compiler
 from ovenbird.build.cross import emulation, twin
@@ -39,7 +39,7 @@ from ovenbird.build.packages import Packages, find_packages, find_sources
 from ovenbird.build.stage_inputs import PACKAGE_LISTS, stage_inputs
 from ovenbird.build.store import key_of
 from ovenbird.files import sha256_of
-from ovenbird.image import initrd, rescue, root
+from ovenbird.image import initrd, netboot, rescue, root
 from ovenbird.recipe.load import LoadedRecipe
 from ovenbird.recipe.stage import Stage
 
@@ -98,6 +98,11 @@ class Plan:
     def target(self) -> Target:
         """The machine that apps are made for."""
         return target_of(self.loaded, self.board, self.packages.target, self.foreign)
+
+    @property
+    def netboot(self) -> bool:
+        """Whether machines can boot it from the network."""
+        return any(step.name == "netboot" for step in self.steps)
 
     @property
     def finished(self) -> str:
@@ -248,17 +253,13 @@ def _steps(
         tree_step = grow("tree", "tree", parent, {**_tree_inputs(parent, own_files, run), **made}, last)
     if way.twin and not way.emulates(last):
         tree_step = cross("twin", tree_step)
-    initrd_step = add(
-        "initrd",
-        "initrd",
-        {
-            "kernel": kernel_step.key,
-            "modules": " ".join(initrd_modules(loaded, machine)),
-            "init": file_digest(initrd.INIT),
-            "agentless": file_digest(initrd.AGENTLESS),
-            "maker": sha256_of(Path(initrd.__file__))[:24],
-        },
-    )
+    made_by = (initrd.INIT, initrd.NETWORK, initrd.DHCP, initrd.AGENTLESS)
+    initrd_inputs = {
+        "kernel": kernel_step.key,
+        "init": text_digest("".join(file_digest(file) for file in made_by)),
+        "maker": sha256_of(Path(initrd.__file__))[:24],
+    }
+    initrd_step = add("initrd", "initrd", {**initrd_inputs, "modules": " ".join(initrd_modules(loaded, machine))})
     root_step = add(
         "root",
         "root",
@@ -282,6 +283,20 @@ def _steps(
             **(card_inputs(loaded, machine, tools) if machine.models else {}),
         },
     )
+    if recipe.boot.netboot and netboot.makes_sense(machine):
+        modules = " ".join(netboot_modules(loaded, machine))
+        small = add("netboot-initrd", "netboot initrd", {**initrd_inputs, "modules": modules})
+        add(
+            "netboot",
+            "netboot",
+            {
+                "kernel": kernel_step.key,
+                "initrd": small.key,
+                "root": root_step.key,
+                "name": f"{recipe.image.name} {recipe.image.version}",
+                "cmdline": netboot.command_line(kernel_arguments(loaded, machine), "", 0),
+            },
+        )
     beside: dict[str, str] = {}
     if recipe.disk.rescue is not None:
         rescue_tree = grow("rescue-tree", "rescue tree", device_step, _tree_inputs(device_step, files))

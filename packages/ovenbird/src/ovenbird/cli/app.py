@@ -15,9 +15,9 @@ from ovenbird.interrupts import let_through
 
 # Each verb is a module of this folder with a function of its name, in the order of the help.
 VERBS = (
-    "new", "check", "build", "run", "flash", "dev", "update", "slots", "scan", "status", "services", "logs", "start",
-    "stop", "restart", "reboot", "password", "ssh", "shell", "keys", "bundle", "inspect", "extract", "diff", "store",
-    "schema", "doctor",
+    "new", "check", "build", "run", "flash", "serve", "dev", "update", "slots", "scan", "status", "services", "logs",
+    "start", "stop", "restart", "reboot", "password", "ssh", "shell", "keys", "bundle", "inspect", "extract", "diff",
+    "store", "schema", "doctor",
 )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ def program(arguments: list[str]) -> typer.Typer:
         if hasattr(module, "app"):
             for command in module.app.registered_commands:
                 command.callback = _stoppable(command.callback)
+            if module.app.registered_callback is not None:
+                module.app.registered_callback.callback = _stoppable(module.app.registered_callback.callback)
             app.add_typer(module.app, name=verb)
         else:
             settings = getattr(module, "SETTINGS", None)

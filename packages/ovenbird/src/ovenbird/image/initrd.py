@@ -24,6 +24,10 @@ from ovenbird_device.format import cpio
 INIT = Path(__file__).with_name("init")
 AGENTLESS = Path(__file__).with_name("agentless")
 """What stays behind in memory, where the system has no agent."""
+NETWORK = Path(__file__).with_name("init.network")
+"""What `init` reads where the root comes from the network."""
+DHCP = Path(__file__).with_name("init.dhcp")
+"""What udhcpc calls with its answer."""
 LEVEL = 19  # of zstd: the smallest without asking for more memory at boot; takes about a second
 FOLDERS = (
     "bin",
@@ -43,10 +47,13 @@ FOLDERS = (
 )
 # What `init` calls by name. A debug shell has all of busybox.
 APPLETS = (
-    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "find", "grep", "hexdump", "kill", "ln", "mkdir",
-    "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh", "sha256sum", "sleep", "sort", "stat",
-    "switch_root", "sync", "tail", "tr", "umount", "usleep", "watchdog",
+    "cat", "chmod", "chown", "chroot", "cmp", "cp", "cut", "dd", "du", "find", "grep", "hexdump", "ip", "ipcalc",
+    "kill", "ln", "mkdir", "mkfifo", "mkswap", "modprobe", "mount", "mv", "od", "reboot", "rm", "sed", "setsid", "sh",
+    "sha256sum", "sleep", "sort", "ssl_client", "stat", "swapon", "switch_root", "sync", "tail", "tar", "tftp", "tr",
+    "udhcpc", "umount", "usleep", "watchdog", "wget", "xzcat", "zcat",
 )  # fmt: skip
+ON_DEMAND = frozenset({"loop", "zram", "8021q"})
+"""Modules of no device that `init` loads when it comes to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,8 @@ def _write_system(writer: cpio.Writer, busybox: Path) -> None:
     writer.link("sbin/modprobe", "../bin/busybox")  # where the kernel looks when it wants a module by itself
     writer.file("agentless", AGENTLESS.read_bytes(), 0o755)
     writer.file("init", INIT.read_bytes(), 0o755)
+    writer.file("lib/network", NETWORK.read_bytes())
+    writer.file("lib/dhcp", DHCP.read_bytes(), 0o755)
 
 
 def _write_modules(
@@ -231,6 +240,6 @@ def _write_modules(
     writer.file(f"{folder}/modules.alias", text.encode())
     drivers = {name for _, name in aliases}
     needed = {module_name(file) for name in chosen for file in index.needs[name]}
-    always = [name for name in chosen if name not in drivers and name not in needed]
+    always = [name for name in chosen if name not in drivers | needed | ON_DEMAND]
     writer.file("lib/modules/always", f"{' '.join(always)}\n".encode())
     writer.file("lib/modules/devices", f"{' '.join(chosen)}\n".encode())

@@ -198,8 +198,15 @@ class Boot(Section, frozen=True, kw_only=True):
     ] = ()
     modules: Annotated[
         tuple[Annotated[str, text("", rules.kernel_module, example="r8169")], ...],
-        Meta(description="Further kernel modules for the initrd, beside the board's."),
+        Meta(description="Further kernel modules for the initrds (of disks and of `netboot/`), beside the board's."),
     ] = ()
+    netboot: Annotated[
+        bool,
+        Meta(
+            description="Whether a build also makes `netboot/`, from which machines without a disk boot this image; "
+            "only on boards that can."
+        ),
+    ] = True
     debug: Annotated[
         bool,
         Meta(description="Whether each boot stops in a shell in the initrd, before and after the root is mounted."),

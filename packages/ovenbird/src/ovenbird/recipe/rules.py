@@ -29,7 +29,10 @@ _MODULE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._@:+,=%~/-]+")
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*):(//?)([^\s/]*)(\S*)")
 _LIVING: Final = ("/data", "/dev", "/proc", "/run", "/sys", "/tmp", "/boot")
-_OURS: Final = ("ovenbird.slot", "ovenbird.root", "ovenbird.hash", "ovenbird.data", "ovenbird.trial", "root", "initrd")
+_OURS: Final = (
+    "ovenbird.slot", "ovenbird.root", "ovenbird.hash", "ovenbird.size", "ovenbird.data", "ovenbird.trial",
+    "root", "initrd",
+)  # fmt: skip
 
 
 def _as_label(text: str) -> str:

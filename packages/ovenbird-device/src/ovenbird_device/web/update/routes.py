@@ -142,6 +142,7 @@ class Updates:
             accepts=bool(self.said.certificates),
             image=self._site.reader.image,
             slot=facts.slot,
+            diskless=self._site.reader.boot_note().diskless,
             boot_loader=None if fragment else boot_loader(await self._boot_loader()),
             trouble=trouble,
         )

@@ -85,7 +85,9 @@ def scene(facts: Facts) -> Scene:
     job = facts.job
     if state != "idle" and job is not None:
         return _job(state, job)
-    lead = f"Slot {facts.slot} runs version {facts.version}." if facts.slot else f"Version {facts.version} runs."
+    lead = f"Version {facts.version} runs."
+    if facts.slot in ("a", "b"):
+        lead = f"Slot {facts.slot} runs version {facts.version}."
     return Scene("idle", "Update", lead, last=_ending(facts))
 
 

@@ -71,6 +71,9 @@ def unpack_initrd(opened: Opened, folder: Path, slot: str | None = None) -> list
     """Unpack the initrd of an image (a disk, a boot partition, or an initrd itself) into `folder`; else as above."""
     if opened.content is Content.INITRD:
         return _unpack_archive(opened.region, folder)
+    beside = opened.region.path.with_name("initrd")
+    if opened.content is Content.SQUASHFS and opened.path.is_dir() and beside.is_file():  # a folder `netboot/`
+        return _unpack_archive(Region.whole(beside), folder)
     boot = boot_region(opened, slot)
     if "initrd" not in fat.names(boot):
         raise ImageError("the boot partition has no initrd", where=str(opened.path))
