@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,6 +62,8 @@ class Guest:
     key: Path | None = None
     boots: list[str] = field(default_factory=list[str])
     """The boot ids that were seen."""
+    connections: Path | None = None
+    """A folder for the sockets of connections that `run` keeps open."""
 
     # --- HTTP ---
 
@@ -114,7 +117,7 @@ class Guest:
             return None
 
         try:
-            return wait(up, PATIENCE)
+            return wait(up, PATIENCE, 1.5)
         except TimeoutError as error:
             raise AssertionError(f"no new boot answered:\n{self.machine.console[-3000:]}") from error
 
@@ -129,9 +132,18 @@ class Guest:
     def run(self, script: str, user: str = "admin") -> str:
         """Run a shell script in the guest as root (by sudo), which must succeed; returns what it prints."""
         encoded = base64.b64encode(f"set -eu\n{script}\n".encode()).decode()
-        done = self.ssh(f"echo {encoded} | base64 -d | sudo sh", user=user)
+        done = self.ssh(*self._kept_open(user), f"echo {encoded} | base64 -d | sudo sh", user=user)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout.rstrip("\n")
+
+    def _kept_open(self, user: str) -> tuple[str, ...]:
+        """Options that use one connection for all of a boot: a new one costs an emulated machine seconds."""
+        if self.connections is None:
+            return ()
+        return (
+            "-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", "ServerAliveInterval=20",
+            "-o", f"ControlPath={self.connections}/{len(self.boots)}-{user}",
+        )  # fmt: skip
 
     # --- power ---
 
@@ -194,8 +206,11 @@ def authorization(password: str | None) -> dict[str, str]:
 _Found = TypeVar("_Found")
 
 
-def wait(what: Callable[[], _Found | None], seconds: float, every: float = 0.3) -> _Found:
-    """Wait until `what()` is something, and return it. Raises TimeoutError."""
+def wait(what: Callable[[], _Found | None], seconds: float, every: float = 0.7) -> _Found:
+    """Wait until `what()` is something, and return it. Raises TimeoutError.
+
+    Not more often than it takes: a guest that is asked spends its one processor on the answers.
+    """
     end = time.monotonic() + seconds
     while True:
         if found := what():
@@ -246,10 +261,13 @@ def guest(
         credentials={"ovenbird.password": password} if password else {},
         extra=tuple(extra),
     )
-    with Machine(
-        settings, [image / "disk.img"], keep=folder / "disk.img", accelerated=Accelerator.TCG, start=start
-    ) as machine:
-        device = Guest(machine, folder / "disk.img", password, key)
+    with (
+        tempfile.TemporaryDirectory() as connections,
+        Machine(
+            settings, [image / "disk.img"], keep=folder / "disk.img", accelerated=Accelerator.TCG, start=start
+        ) as machine,
+    ):
+        device = Guest(machine, folder / "disk.img", password, key, connections=Path(connections))
         if start:
             device.wait_for_boot()
         yield device

@@ -67,7 +67,7 @@ def settle(device: Guest, version: str | None = None) -> Settled:
         return found if found and version in (None, found.version) else None
 
     try:
-        return wait(there, 3 * PATIENCE, every=1.0)
+        return wait(there, 3 * PATIENCE, every=3.0)
     except TimeoutError as error:
         raise AssertionError(f"it did not become healthy again:\n{device.machine.console[-5000:]}") from error
 
