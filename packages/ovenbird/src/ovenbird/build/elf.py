@@ -55,8 +55,13 @@ def is_static(file: Path) -> bool:
         return False
     try:
         return all(what != _INTERPRETER for what, *_ in _segments(data))
-    except struct.error:
+    except _DAMAGED:
         return False
+
+
+# What reading a damaged file comes to: its end, a place that no file can have, text that is none, an address that
+# nothing is loaded at.
+_DAMAGED = (struct.error, OverflowError, IndexError, ValueError, StopIteration)
 
 
 def _segments(data: bytes) -> list[tuple[int, int, int, int]]:
@@ -77,7 +82,7 @@ def read_library(file: Path) -> Library | None:
         data = stream.read()
     try:
         return _library(data)
-    except (struct.error, IndexError, ValueError):
+    except _DAMAGED:
         return None
 
 
